@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Trees: search and iteration.
+ *
+ * A path holds a reference on each node from the root down to a leaf; it is got by bt_search and ended
+ * by bt_path_release (a zeroed path is released). Items are read in place and live as long as the path
+ * stays on their leaf. Levels strictly fall on the way down, so a loop of pointers cannot hang a search.
+ */
+#ifndef UBTRFS_ENGINE_BTREE_BT_H
+#define UBTRFS_ENGINE_BTREE_BT_H
+
+#include "engine/cache/eb.h"
+
+#define BT_MAX_LEVEL 8
+
+/* Where a tree starts. Copied freely; says nothing of who owns it. */
+struct bt_root {
+	struct eb_cache *cache;
+	uint64_t id;              /* the owner in block headers; for messages */
+	uint64_t bytenr;
+	uint64_t generation;
+	uint8_t level;
+	bool any_owner;           /* snapshots and log trees share blocks of other owners */
+};
+
+enum bt_readahead {
+	BT_READAHEAD_NONE,
+	BT_READAHEAD_FORWARD,     /* the following leaves are wanted too: directory and tree walks */
+};
+
+struct bt_path {
+	struct eb *nodes[BT_MAX_LEVEL]; /* [0] is the leaf */
+	int slots[BT_MAX_LEVEL];
+	const struct bt_root *root;
+	enum bt_readahead readahead; /* set by the caller before the search, kept by release */
+	uint64_t ra_end;          /* read-ahead's own */
+};
+
+#define BT_PATH_INIT { .nodes = { 0 } }
+#define BT_PATH_CLEANUP __attribute__((cleanup(bt_path_release)))
+
+/*
+ * Descends to `key`. `root` must live as long as the path. The path is released first if it was in use.
+ * Return: 0 found; 1 not found: the path stands where the key would be inserted, which may be one past the
+ * leaf's last slot (bt_next_valid moves on); -EUCLEAN, -EIO, -ENXIO, -ENOMEM with the path released.
+ */
+MUST_CHECK int bt_search(const struct bt_root *root, const struct btrfs_key *key, struct bt_path *path);
+/* The first item with a key >= `key`: 0, 1 (none; path released), -errno. */
+MUST_CHECK int bt_search_ge(const struct bt_root *root, const struct btrfs_key *key, struct bt_path *path);
+/* The last item with a key <= `key`: 0, 1 (none; path released), -errno. */
+MUST_CHECK int bt_search_le(const struct bt_root *root, const struct btrfs_key *key, struct bt_path *path);
+/* To the next/previous item, over leaves: 0, 1 (none; path released), -errno (path released). */
+MUST_CHECK int bt_next(struct bt_path *path);
+MUST_CHECK int bt_prev(struct bt_path *path);
+void bt_path_release(struct bt_path *path);
+
+/* The item the path stands on; only while the last call returned 0. */
+struct btrfs_key bt_key(const struct bt_path *path);
+const void *bt_item(const struct bt_path *path);
+uint32_t bt_item_size(const struct bt_path *path);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A filesystem as the layers above trees see it: its global trees and the table of subvolume roots.
+ *
+ * Filled once by the opener (api/), read-only afterwards, but for the root table, which has its own lock.
+ */
+#ifndef UBTRFS_ENGINE_TXN_FS_H
+#define UBTRFS_ENGINE_TXN_FS_H
+
+#include "engine/btree/bt.h"
+#include "engine/util/pool.h"
+
+#include <pthread.h>
+
+struct root_table;
+
+struct fs {
+	struct msg *msg;
+	struct counters counters;
+	struct vol *vol;
+	struct eb_cache *cache;
+	struct pool *pool;        /* decompression, checksums and read-ahead */
+	struct btrfs_super_block super;
+	uint32_t nodesize;
+	uint32_t sectorsize;
+	unsigned csum_type;
+	unsigned csum_size;
+	unsigned rescue;          /* enum eng_rescue bits */
+	/* Global trees; bytenr 0: not there (absent, or unreadable under a rescue option). */
+	struct bt_root tree_root;
+	struct bt_root chunk_root;
+	struct bt_root extent_root;
+	struct bt_root dev_root;
+	struct bt_root csum_root;
+	struct bt_root uuid_root;
+	struct bt_root quota_root;
+	struct bt_root fst_root;
+	struct bt_root bg_root;   /* block-group-tree, else a copy of extent_root */
+	struct bt_root stripe_root;
+	struct root_table *roots;
+};
+
+/* What a subvolume's ROOT_ITEM says, for as long as the filesystem is open. Immutable. */
+struct root {
+	struct bt_root bt;
+	uint64_t root_dirid;      /* inode of its top directory: 256 */
+	uint64_t flags;           /* BTRFS_ROOT_SUBVOL_* */
+	struct btrfs_root_item item; /* old 239-byte items are zero-extended */
+};
+
+MUST_CHECK int root_table_create(struct root_table **out_table);
+void root_table_destroy(struct root_table *t);
+
+/*
+ * Looks up the tree with object id `id` (a subvolume or a global tree) in the root tree. No cache.
+ * Return: 0; -ENOENT; -EUCLEAN, -EIO, -ENOMEM.
+ */
+MUST_CHECK int root_load(struct fs *fs, uint64_t id, struct root *out_root);
+/*
+ * The subvolume `id` (BTRFS_FS_TREE_OBJECTID or >= 256), cached for the filesystem's life; the pointer
+ * stays valid until close. Return: 0; -ENOENT (no such subvolume, or deleted); -EUCLEAN, -EIO, -ENOMEM.
+ */
+MUST_CHECK int root_get(struct fs *fs, uint64_t id, const struct root **out_root);
+/*
+ * The ROOT_BACKREF of subvolume `id`: its parent subvolume, the directory there and its name.
+ * `name` has room for 256 bytes and is NUL-terminated. Return: 0; -ENOENT (top level, or unlinked); -errno.
+ */
+MUST_CHECK int root_backref(struct fs *fs, uint64_t id, uint64_t *out_parent, uint64_t *out_dirid,
+			    char name[256]);
+/* True (1) if `parent` has a ROOT_REF to `child`; 0 if not; -errno. A directory entry without it is an empty stub. */
+int root_is_child(struct fs *fs, uint64_t parent, uint64_t child);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A volume: the devices of one filesystem, their superblocks, and the map from logical addresses to
+ * places on devices.
+ *
+ * Words: a *copy* is one complete set of the bytes at a logical address (mirror); on raid5/6 there is one
+ * copy and parity to rebuild it. A *unit* is what one check covers: a sector of data, a node of metadata.
+ *
+ * Life: vol_open reads superblocks and collects devices; the opener then feeds the map, first from the
+ * super's system array, then from the chunk tree (vol_chunk_add), registers what the chunk tree says of
+ * devices (vol_device_add), and calls vol_finish, which refuses a volume that misses too much.
+ * After vol_finish the volume is read-only and may be used from any thread.
+ */
+#ifndef UBTRFS_ENGINE_VOLUME_VOL_H
+#define UBTRFS_ENGINE_VOLUME_VOL_H
+
+#include "engine/io/bdev.h"
+#include "ondisk/check.h"
+#include "ondisk/format.h"
+
+struct vol;
+
+struct vol_opts {
+	bool degraded;            /* allow missing devices as far as the profiles bear */
+	bool scan;                /* look for further devices of the same fsid among block devices */
+	bool ignore_csum;         /* rescue=ignoremetacsums: superblock checksums are not checked */
+	bool partial;             /* for inspection: go on with whatever there is */
+	int prefer_copy;          /* 0: spread reads over the copies; n: copy n first (1-based), for tests */
+	int super_copy;           /* -1: newest valid copy; n: only superblock copy n (inspection) */
+};
+
+/*
+ * Takes `nr` open devices (given by the caller, in any order), reads all their superblock copies, finds
+ * the others if `scan`. Ownership: the devices are the volume's from here on, also on failure.
+ * Return: 0; -EINVAL (not btrfs, devices of different filesystems); -EUCLEAN (no valid superblock); -EIO;
+ * -ENOMEM. One MSG_ERR line on failure, MSG_WARN for copies that disagree.
+ */
+MUST_CHECK int vol_open(struct bdev **devs, unsigned nr, const struct vol_opts *opts,
+			enum bdev_share share, enum bdev_io_mode mode, struct msg *msg,
+			struct counters *counters, struct vol **out_vol);
+void vol_close(struct vol *v);
+
+/* The superblock that was chosen: newest generation among valid ones. */
+const struct btrfs_super_block *vol_super(const struct vol *v);
+const struct btrfs_geometry *vol_geometry(const struct vol *v);
+struct msg *vol_msg(const struct vol *v);
+struct counters *vol_counters(const struct vol *v);
+
+/*
+ * Adds one chunk; the item passed btrfs_check_chunk. The same chunk twice (system array and chunk tree) is
+ * fine when equal. Return: 0, -EUCLEAN (overlap, unequal repeat), -ENOMEM.
+ */
+MUST_CHECK int vol_chunk_add(struct vol *v, uint64_t logical, const struct btrfs_chunk *chunk);
+/* Registers a device that the chunk tree lists; unknown ones become missing. Return: 0, -EUCLEAN, -ENOMEM. */
+MUST_CHECK int vol_device_add(struct vol *v, const struct btrfs_dev_item *item);
+/*
+ * Seed filesystems: a device item whose fsid is not ours names one. Called by vol_device_add as needed.
+ * Judges every chunk against the devices that are there.
+ * Return: 0; -ENXIO (devices missing and not `degraded`, or more than a profile bears; the message names
+ * devids and chunks); -EUCLEAN (num_devices does not fit).
+ */
+MUST_CHECK int vol_finish(struct vol *v);
+
+/* True if this unit is good. Called with the bytes of exactly one unit. */
+typedef bool (*vol_verify_fn)(void *arg, uint64_t logical, const void *buf, uint32_t unit);
+
+struct vol_read_result {
+	uint64_t bad_logical;     /* first unit that no copy could give */
+	unsigned repaired;        /* units that only another copy or parity could give */
+};
+
+/*
+ * Reads [logical, logical + len), a multiple of `unit`, into buf (BDEV_ALIGN-aligned for speed). Every unit
+ * is verified (verify NULL: any bytes will do); on a bad or unreadable unit the other copies are tried, then
+ * the rebuild from parity. Thread-safe, blocks, takes no lock while reading.
+ * Return: 0; -EIO (a unit is unreadable on every copy: device errors); -EUCLEAN (read, but no copy passes
+ * verify); -ENXIO (no chunk maps it, or all its devices are missing); -ENOMEM. *res may be NULL.
+ * With -EIO/-EUCLEAN the other units of the buffer are still the best that could be had.
+ */
+MUST_CHECK int vol_read(struct vol *v, uint64_t logical, void *buf, uint32_t len, uint32_t unit,
+			vol_verify_fn verify, void *arg, struct vol_read_result *res);
+
+/* One contiguous read of several at once: what vol_read does, for a list, in one batch of transfers. */
+struct vol_io {
+	uint64_t logical;
+	void *buf;
+	uint32_t len;
+	uint32_t unit;
+	vol_verify_fn verify;
+	void *arg;
+	int res;                  /* out: as vol_read's return */
+	struct vol_read_result result; /* out */
+};
+/* Return: 0, or the first `res` that is not. */
+MUST_CHECK int vol_read_many(struct vol *v, struct vol_io *ios, unsigned nr);
+
+/* Number of copies of what is at `logical`: 1 for single, raid0, raid5/6. -ENXIO if unmapped. */
+int vol_copies(const struct vol *v, uint64_t logical);
+/* Reads one given copy (1-based), unchecked, no retries: for looking at a copy as it is. */
+MUST_CHECK int vol_read_copy(struct vol *v, uint64_t logical, void *buf, uint32_t len, int copy);
+
+/* One physical piece of a logical range. */
+struct vol_place {
+	uint64_t logical;
+	uint64_t len;
+	int copy;                 /* 1-based */
+	uint64_t devid;
+	uint64_t physical;
+	bool missing;
+};
+/* Calls fn for each piece of each copy of the range, ascending by copy then logical. 0, -ENXIO, or fn's non-zero. */
+int vol_map(const struct vol *v, uint64_t logical, uint64_t len,
+	    int (*fn)(void *arg, const struct vol_place *place), void *arg);
+
+/* Chunks in ascending order; index past the end gives false. */
+struct vol_chunk_info {
+	uint64_t logical;
+	uint64_t len;
+	uint64_t type;            /* BTRFS_BLOCK_GROUP_* */
+	unsigned num_stripes;
+	unsigned sub_stripes;
+	uint32_t stripe_len;
+};
+bool vol_chunk_get(const struct vol *v, unsigned index, struct vol_chunk_info *out_info);
+/* The chunk that holds `logical`, or false. */
+bool vol_chunk_find(const struct vol *v, uint64_t logical, struct vol_chunk_info *out_info);
+
+struct vol_device_info {
+	uint64_t devid;
+	uint8_t uuid[16];
+	uint8_t fsid[16];
+	uint64_t total_bytes;     /* by its device item */
+	uint64_t bytes_used;
+	const char *name;         /* path, or NULL when missing; lives as long as the volume */
+	bool missing;
+	bool seed;
+};
+bool vol_device_get(const struct vol *v, unsigned index, struct vol_device_info *out_info);
+
+/*
+ * Re-reads the newest superblock: has somebody else written since vol_open?
+ * Return: 0 same; 1 changed (*out_generation: the new one); -EIO.
+ */
+int vol_super_changed(struct vol *v, uint64_t *out_generation);
+
+#endif
