@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* For tests and experiments: filesystems over other disks, counters, faults. Not for front ends' daily work. */
+#ifndef UBTRFS_ENGINE_LAB_H
+#define UBTRFS_ENGINE_LAB_H
+
+#include "engine/engine.h"
+
+/* Opens images that lie in memory, one a device; opts->devices is not looked at. The memory is the caller's until eng_close. */
+struct lab_image {
+	const char *name;
+	const void *data;
+	uint64_t bytes;
+};
+int lab_open_images(const struct lab_image *images, unsigned nr, const struct eng_open_opts *opts,
+		    struct eng_fs **out_fs);
+
+/* Every counter with its name and meaning. */
+void lab_counters(struct eng_fs *fs, void (*fn)(void *arg, const char *name, const char *text, uint64_t value),
+		  void *arg);
+
+/* Fault points (engine/util/fault.h): the nth allocation or read from now on fails once. */
+enum lab_fault {
+	LAB_FAULT_ALLOC,
+	LAB_FAULT_READ,
+};
+void lab_fault_arm(enum lab_fault kind, uint64_t nth);
+uint64_t lab_fault_count(enum lab_fault kind);
+
+#endif
