@@ -2,10 +2,10 @@
 /*
  * Devices: opening, closing, and the read in the caller's thread.
  *
- * A file or block device has two descriptors, one O_DIRECT and one buffered: a transfer goes through
- * the first if its position, length and buffer are aligned as the kernel wants, else through the
- * second. Only the buffered one carries the lock or the exclusive claim. Where O_DIRECT can't be had,
- * or turns out not to work after all, everything is buffered.
+ * A file or block device has two descriptors, one O_DIRECT and one buffered: a transfer goes
+ * through the first if its position, length and buffer are aligned as the kernel wants, else
+ * through the second. Only the buffered one carries the lock or the exclusive claim. Where O_DIRECT
+ * can't be had, or turns out not to work after all, everything is buffered.
  *
  * Locks: none. A device does not change after it is opened, but for `direct`, which only falls.
  */
@@ -64,9 +64,8 @@ static void open_direct(struct bdev *dev, const struct stat *st)
 	dev->fd_direct = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
 	if (dev->fd_direct < 0) {
 		dev->fd_direct = open(dev->name, O_RDONLY | O_DIRECT | O_CLOEXEC);
-		if (dev->fd_direct >= 0 &&
-		    (fstat(dev->fd_direct, &now) < 0 || now.st_dev != st->st_dev ||
-		     now.st_ino != st->st_ino)) {
+		if (dev->fd_direct >= 0 && (fstat(dev->fd_direct, &now) < 0 ||
+					    now.st_dev != st->st_dev || now.st_ino != st->st_ino)) {
 			close(dev->fd_direct);
 			dev->fd_direct = -1;
 		}
@@ -214,7 +213,7 @@ static int memory_read(void *priv, uint64_t off, void *buf, uint32_t len)
 int bdev_open_memory(const char *name, const void *data, uint64_t bytes, struct msg *msg,
 		     struct counters *counters, struct bdev **out_dev)
 {
-	static const struct bdev_ops memory_ops = { .read = memory_read };
+	static const struct bdev_ops memory_ops = {.read = memory_read};
 
 	return bdev_open_ops(name, bytes, &memory_ops, (void *)(uintptr_t)data, msg, counters,
 			     out_dev);

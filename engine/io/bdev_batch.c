@@ -6,11 +6,11 @@
  *                        \-> read at once in this thread -> done
  *
  * The second way is for devices that have no ring (pread mode, devices made of functions), and for
- * everything when the pool has no ring to lend. What goes to a ring is started first, so that it runs
- * while this thread reads the rest.
+ * everything when the pool has no ring to lend. What goes to a ring is started first, so that it
+ * runs while this thread reads the rest.
  *
- * Invariants: 1. in_flight counts the transfers that are in `waiting` or in the ring. 2. ring is set
- * exactly while in_flight > 0, between calls. Locks: none, a batch belongs to one thread.
+ * Invariants: 1. in_flight counts the transfers that are in `waiting` or in the ring. 2. ring is
+ * set exactly while in_flight > 0, between calls. Locks: none, a batch belongs to one thread.
  */
 #include "engine/io/bdev_priv.h"
 
@@ -19,7 +19,7 @@
 
 void bdev_batch_begin(struct bdev_batch *b)
 {
-	*b = (struct bdev_batch){ 0 };
+	*b = (struct bdev_batch){0};
 	b->queued_end = &b->queued;
 	b->waiting_end = &b->waiting;
 }
@@ -93,7 +93,8 @@ void bdev_batch_submit(struct bdev_batch *b)
 	release_ring(b);
 }
 
-/* One transfer that is waited for at once gains nothing from a ring. True if it was read this way. */
+/* One transfer that is waited for at once gains nothing from a ring. True if it was read this way.
+ */
 static bool read_single(struct bdev_batch *b)
 {
 	struct bdev_xfer *x = b->queued;

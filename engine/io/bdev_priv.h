@@ -10,13 +10,13 @@
 
 struct bdev {
 	char *name;
-	uint64_t base;         /* `offset=`: byte 0 of the filesystem in the file */
-	uint64_t bytes;        /* from base to the end */
-	int fd;                /* buffered; -1 for a device made of functions */
-	int fd_direct;         /* O_DIRECT, or -1 */
-	uint32_t direct_mem;   /* alignments that O_DIRECT asks for: of the buffer, */
-	uint32_t direct_off;   /* and of offset and length */
-	_Atomic bool direct;   /* cleared for good when the kernel refuses what it should take */
+	uint64_t base;	     /* `offset=`: byte 0 of the filesystem in the file */
+	uint64_t bytes;	     /* from base to the end */
+	int fd;		     /* buffered; -1 for a device made of functions */
+	int fd_direct;	     /* O_DIRECT, or -1 */
+	uint32_t direct_mem; /* alignments that O_DIRECT asks for: of the buffer, */
+	uint32_t direct_off; /* and of offset and length */
+	_Atomic bool direct; /* cleared for good when the kernel refuses what it should take */
 	bool uring;
 	const struct bdev_ops *ops;
 	void *priv;
@@ -29,7 +29,8 @@ int bdev_share_file(int fd, const char *path, const struct stat *st, struct msg 
 /* Says who has the block device that open(O_EXCL) found busy. */
 void bdev_share_say_busy(const char *path, struct msg *msg);
 
-/* bdev.c: a transfer's beginning (bounds, fault point; 0 or the error) and end (counters, message). */
+/* bdev.c: a transfer's beginning (bounds, fault point; 0 or the error) and end (counters, message).
+ */
 int bdev_xfer_begin(const struct bdev *dev, uint64_t off, uint32_t len);
 void bdev_xfer_end(struct bdev *dev, uint64_t off, uint32_t len, int res);
 /* The descriptor for reading this; `pos` is from the start of the file, not of the filesystem. */

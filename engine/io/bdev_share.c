@@ -145,8 +145,8 @@ static bool first_entry(const char *path, char *name, size_t size)
 }
 
 /*
- * Where the device is mounted, or that it swaps. A btrfs has a device number of its own in the table
- * of mounts, so the source's name is what is compared, by the device it leads to.
+ * Where the device is mounted, or that it swaps. A btrfs has a device number of its own in the
+ * table of mounts, so the source's name is what is compared, by the device it leads to.
  */
 static bool find_in_table(const char *table, const struct stat *st, bool mounts, char *text,
 			  size_t size)

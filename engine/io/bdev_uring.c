@@ -3,14 +3,14 @@
  * The io_uring side of a batch, and the pool of rings that batches borrow from.
  *
  * A ring is used by one thread at a time; it has DEPTH pieces, each a part of a transfer of at most
- * BDEV_PIECE bytes. A short read puts the rest of its piece back into the ring. Results that mean "not
- * this way" (-EINVAL of an O_DIRECT file that lied, -EOPNOTSUPP) are read again by pread, whose answer
- * counts. No registered buffers: RLIMIT_MEMLOCK is small.
+ * BDEV_PIECE bytes. A short read puts the rest of its piece back into the ring. Results that mean
+ * "not this way" (-EINVAL of an O_DIRECT file that lied, -EOPNOTSUPP) are read again by pread,
+ * whose answer counts. No registered buffers: RLIMIT_MEMLOCK is small.
  *
- * When RINGS_MAX rings are lent the next batch gets none and preads: waiting for one could deadlock a
- * thread that runs two batches. If io_uring is forbidden once the process runs (a seccomp filter put
- * on after opening) the ring is broken: what the kernel did not take is pread, and no ring is lent
- * any more.
+ * When RINGS_MAX rings are lent the next batch gets none and preads: waiting for one could deadlock
+ * a thread that runs two batches. If io_uring is forbidden once the process runs (a seccomp filter
+ * put on after opening) the ring is broken: what the kernel did not take is pread, and no ring is
+ * lent any more.
  *
  * Locks: pool.lock guards the pool only. fork() leaves the child an empty pool: the parent's rings
  * would be shared with it.
@@ -41,7 +41,7 @@ struct bdev_ring {
 	struct piece *free;
 	struct piece *prepared; /* not taken by the kernel yet, in order */
 	struct piece **prepared_end;
-	unsigned taken;         /* in the kernel */
+	unsigned taken; /* in the kernel */
 	bool broken;
 	struct piece pieces[DEPTH];
 };
@@ -49,10 +49,10 @@ struct bdev_ring {
 static struct {
 	pthread_mutex_t lock;
 	struct bdev_ring *idle;
-	unsigned nr;       /* rings that exist: idle ones and lent ones */
-	int forbidden;     /* the error that says that trying again is no use */
+	unsigned nr;   /* rings that exist: idle ones and lent ones */
+	int forbidden; /* the error that says that trying again is no use */
 	bool fork_handled;
-} pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void ring_free(struct bdev_ring *r)
 {
@@ -86,19 +86,20 @@ static void fork_child(void)
 static int ring_create(struct bdev_ring **out_ring)
 {
 	struct bdev_ring *r = eng_zalloc(sizeof(*r));
-	struct io_uring_params params = { 0 };
+	struct io_uring_params params = {0};
 	int ret;
 
 	*out_ring = NULL;
 	if (!r)
 		return -ENOMEM;
 #ifdef IORING_SETUP_COOP_TASKRUN
-	/* We always enter the kernel to wait: it need not interrupt us to deliver. Since Linux 5.19. */
+	/* We always enter the kernel to wait: it need not interrupt us to deliver. Since
+	 * Linux 5.19. */
 	params.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 #endif
 	ret = io_uring_queue_init_params(DEPTH, &r->uring, &params);
 	if (ret == -EINVAL) {
-		params = (struct io_uring_params){ 0 };
+		params = (struct io_uring_params){0};
 		ret = io_uring_queue_init_params(DEPTH, &r->uring, &params);
 	}
 	if (ret) {
@@ -316,7 +317,7 @@ void bdev_ring_fill(struct bdev_batch *b)
 		if (len > BDEV_PIECE)
 			len = BDEV_PIECE;
 		r->free = p->next;
-		*p = (struct piece){ .x = x, .start = x->issued, .len = len };
+		*p = (struct piece){.x = x, .start = x->issued, .len = len};
 		piece_prepare(r, p);
 		x->pieces++;
 		x->issued += len;
@@ -349,7 +350,7 @@ static void piece_done(struct bdev_batch *b, struct piece *p, int res)
 /* Waits until the ring has something, or for a while if it can't say. */
 static void ring_wait(struct bdev_ring *r)
 {
-	struct timespec pause = { .tv_nsec = 100000 };
+	struct timespec pause = {.tv_nsec = 100000};
 	struct io_uring_cqe *cqe;
 	int ret = r->taken ? io_uring_wait_cqe(&r->uring, &cqe) : -EBUSY;
 
