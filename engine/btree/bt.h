@@ -4,7 +4,10 @@
  *
  * A path holds a reference on each node from the root down to a leaf; it is got by bt_search and ended
  * by bt_path_release (a zeroed path is released). Items are read in place and live as long as the path
- * stays on their leaf. Levels strictly fall on the way down, so a loop of pointers cannot hang a search.
+ * stays on their leaf.
+ *
+ * Whatever the blocks on disk say, a walk ends: levels strictly fall on the way down, and the keys of a block
+ * must lie below the next key of its parent, so that keys strictly rise from leaf to leaf (else -EUCLEAN).
  */
 #ifndef UBTRFS_ENGINE_BTREE_BT_H
 #define UBTRFS_ENGINE_BTREE_BT_H
@@ -20,7 +23,7 @@ struct bt_root {
 	uint64_t bytenr;
 	uint64_t generation;
 	uint8_t level;
-	bool any_owner;           /* snapshots and log trees share blocks of other owners */
+	bool any_owner;           /* snapshots and log trees share blocks of other owners (subvolumes still) */
 };
 
 enum bt_readahead {
@@ -33,7 +36,7 @@ struct bt_path {
 	int slots[BT_MAX_LEVEL];
 	const struct bt_root *root;
 	enum bt_readahead readahead; /* set by the caller before the search, kept by release */
-	uint64_t ra_end;          /* read-ahead's own */
+	uint64_t ra_end;          /* read-ahead's own: how far it is in nodes[1], and by how much at a time */
 };
 
 #define BT_PATH_INIT { .nodes = { 0 } }
@@ -49,6 +52,11 @@ MUST_CHECK int bt_search(const struct bt_root *root, const struct btrfs_key *key
 MUST_CHECK int bt_search_ge(const struct bt_root *root, const struct btrfs_key *key, struct bt_path *path);
 /* The last item with a key <= `key`: 0, 1 (none; path released), -errno. */
 MUST_CHECK int bt_search_le(const struct bt_root *root, const struct btrfs_key *key, struct bt_path *path);
+/*
+ * After a search that returned 0 or 1: stays if there is an item, else moves to the next leaf's first.
+ * 0, 1 (none; path released), -errno (path released).
+ */
+MUST_CHECK int bt_next_valid(struct bt_path *path);
 /* To the next/previous item, over leaves: 0, 1 (none; path released), -errno (path released). */
 MUST_CHECK int bt_next(struct bt_path *path);
 MUST_CHECK int bt_prev(struct bt_path *path);

@@ -4,7 +4,10 @@
  * the cap (`metadata_cache=`); it holds by construction.
  *
  * A buffer is got (referenced) and put; while referenced it is not evicted and its bytes do not change.
- * What eb_get returns has passed btrfs_check_block against its parent's expectation.
+ * What eb_get returns has passed btrfs_check_block against its parent's expectation, be it read or found.
+ *
+ * Waiting for a frame while holding buffers cannot deadlock as long as no more than `threads` threads
+ * are in the cache and each holds at most two paths (2 x BTRFS_MAX_LEVEL buffers).
  */
 #ifndef UBTRFS_ENGINE_CACHE_EB_H
 #define UBTRFS_ENGINE_CACHE_EB_H
@@ -30,7 +33,9 @@ struct btrfs_geometry *eb_cache_geometry(struct eb_cache *c);
 
 /*
  * The block at expect->logical, read and checked if it is not in the cache. Blocks; takes no lock that the
- * caller could hold. Return: 0 and a reference; -EUCLEAN (said in a message); -EIO; -ENXIO; -ENOMEM.
+ * caller could hold. A failed read is not kept: the next caller reads again.
+ * Return: 0 and a reference; -EUCLEAN, -EIO, -ENXIO (each said in a message); -ENOMEM (no memory, or every
+ * frame stayed referenced for ten seconds: a user beyond the `threads` promised; said in a message).
  */
 MUST_CHECK int eb_get(struct eb_cache *c, const struct btrfs_block_expect *expect, struct eb **out_eb);
 /* NULL is fine. */
@@ -46,7 +51,21 @@ static inline const struct btrfs_header *eb_header(const struct eb *eb)
 	return eb_data(eb);
 }
 
-/* Starts nothing that must be waited for: reads up to `nr` absent blocks in one batch into the cache; errors are silent. */
+/*
+ * Reads those of the `nr` blocks that are absent into the cache, in one batch, and returns when they are there:
+ * nobody has to wait for what it started. Reads fewer (EB_PREFETCH_MAX, less in a small cache) rather than wait
+ * for frames; errors are silent, eb_get will meet them again.
+ */
+#define EB_PREFETCH_MAX 32
 void eb_prefetch(struct eb_cache *c, const struct btrfs_block_expect *expects, unsigned nr);
+
+/* A look at the frames, exact only while nobody else is in the cache. */
+struct eb_cache_stats {
+	uint32_t frames;          /* all there will ever be */
+	uint32_t touched;         /* ever used, i.e. resident */
+	uint32_t cached;          /* hold a checked block */
+	uint32_t referenced;
+};
+void eb_cache_stats(struct eb_cache *c, struct eb_cache_stats *out_stats);
 
 #endif

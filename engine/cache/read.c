@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Reading blocks into frames, and holding them against what is expected of them.
+ *
+ * The check is handed down to the volume, which tries the other copies until one passes. What the
+ * first copy failed of is kept for the message. No locks are held here.
+ */
+#include "engine/cache/eb_priv.h"
+#include "engine/util/fault.h"
+
+#include <string.h>
+
+struct judge {
+	struct eb *eb;
+	bool failed; /* some copy did; `first` says of what */
+	struct btrfs_check_error first;
+};
+
+static bool judge_copy(void *arg, uint64_t logical, const void *buf, uint32_t unit)
+{
+	struct judge *j = arg;
+	struct btrfs_check_error err;
+	struct eb_cache *c = j->eb->cache;
+
+	if (!btrfs_check_block(buf, &c->geo, &j->eb->expect, &err))
+		return true;
+	if (!j->failed)
+		j->first = err;
+	j->failed = true;
+	return false;
+}
+
+static int say_failed(struct eb *eb, const struct judge *j, int err)
+{
+	struct eb_cache *c = eb->cache;
+	const struct btrfs_block_expect *e = &eb->expect;
+	char buf[400];
+	struct text t = TEXT_FIXED(buf);
+
+	if (err != -EUCLEAN || !j->failed) {
+		msg_err(c->msg, "cannot read metadata block %llu (tree %llu, level %d): %s",
+			(unsigned long long)e->logical, (unsigned long long)e->owner, e->level,
+			strerror(-err));
+		return err;
+	}
+	btrfs_check_error_to_text(&t, e->logical, &j->first);
+	if (j->first.transid)
+		return msg_corrupt(c->msg,
+				   "tree %llu: %s: written by another since it was mounted, or a "
+				   "write was lost",
+				   (unsigned long long)e->owner, text_done(&t));
+	return msg_corrupt(c->msg, "tree %llu: %s", (unsigned long long)e->owner, text_done(&t));
+}
+
+static void say_repaired(struct eb *eb, const struct judge *j)
+{
+	char buf[400];
+	struct text t = TEXT_FIXED(buf);
+
+	if (!j->failed)
+		return;
+	btrfs_check_error_to_text(&t, eb->expect.logical, &j->first);
+	msg_warn(eb->cache->msg, "tree %llu: a bad copy was passed over: %s",
+		 (unsigned long long)eb->expect.owner, text_done(&t));
+}
+
+static bool aligned(const struct eb_cache *c, uint64_t logical)
+{
+	/* So that a hash of its upper bits finds it, and direct I/O takes it. */
+	return !(logical & (c->geo.sectorsize - 1));
+}
+
+int eb_read(struct eb *eb)
+{
+	struct eb_cache *c = eb->cache;
+	uint64_t logical = eb->expect.logical;
+	struct judge j = {.eb = eb};
+	int err;
+
+	if (!aligned(c, logical))
+		return msg_corrupt(c->msg, "tree %llu: pointer to %llu, which is not at a sector",
+				   (unsigned long long)eb->expect.owner,
+				   (unsigned long long)logical);
+	counter_inc(c->counters, cache_reads);
+	err = vol_read(c->vol, logical, eb->data, c->nodesize, c->nodesize, judge_copy, &j, NULL);
+	if (err)
+		return say_failed(eb, &j, err);
+	say_repaired(eb, &j);
+	return 0;
+}
+
+int eb_match(const struct eb *eb, const struct btrfs_block_expect *e)
+{
+	struct msg *m = eb->cache->msg;
+	const void *b = eb->data;
+	unsigned long long logical = eb->logical, owner = e->owner;
+
+	if (PLANTED("cache_no_match"))
+		return 0;
+	if (e->level >= 0 && (unsigned)e->level != btrfs_header_level(b))
+		return msg_corrupt(m, "tree %llu: block %llu: level %u, expected %d", owner,
+				   logical, btrfs_header_level(b), e->level);
+	if (e->generation && e->generation != btrfs_header_generation(b))
+		return msg_corrupt(
+			m,
+			"tree %llu: block %llu: generation %llu, expected %llu: written by "
+			"another since it was mounted, or a write was lost",
+			owner, logical, (unsigned long long)btrfs_header_generation(b),
+			(unsigned long long)e->generation);
+	if (e->owner && e->owner != btrfs_header_owner(b))
+		return msg_corrupt(m, "tree %llu: block %llu: owner %llu, expected %llu", owner,
+				   logical, (unsigned long long)btrfs_header_owner(b), owner);
+	if (e->have_first_key) {
+		struct btrfs_key k = {0};
+
+		if (btrfs_header_nritems(b))
+			k = btrfs_block_key(b, 0);
+		if (!btrfs_header_nritems(b) || btrfs_key_cmp(&k, &e->first_key))
+			return msg_corrupt(
+				m,
+				"tree %llu: block %llu: %u items, first key (%llu %u %llu), "
+				"expected (%llu %u %llu)",
+				owner, logical, btrfs_header_nritems(b),
+				(unsigned long long)k.objectid, k.type,
+				(unsigned long long)k.offset,
+				(unsigned long long)e->first_key.objectid, e->first_key.type,
+				(unsigned long long)e->first_key.offset);
+	}
+	return 0;
+}
+
+/* A frame for read-ahead of this block; NULL: it is there already, or no frame is to be had. */
+static struct eb *prefetch_one(struct eb_cache *c, const struct btrfs_block_expect *expect)
+{
+	struct shard *sh = eb_shard(c, expect->logical);
+	struct eb *eb, *there;
+
+	if (!aligned(c, expect->logical))
+		return NULL;
+	pthread_mutex_lock(&sh->lock);
+	there = eb_find_locked(c, sh, expect->logical);
+	pthread_mutex_unlock(&sh->lock);
+	if (there)
+		return NULL;
+	eb = frame_get(c, false);
+	if (!eb)
+		return NULL;
+	pthread_mutex_lock(&sh->lock);
+	there = eb_find_locked(c, sh, expect->logical);
+	if (!there)
+		eb_insert_locked(c, sh, eb, expect, true);
+	pthread_mutex_unlock(&sh->lock);
+	if (there) {
+		frame_drop(eb);
+		return NULL;
+	}
+	return eb;
+}
+
+/* Read-ahead never takes more than a quarter of the frames, all calls together. */
+static unsigned prefetch_reserve(struct eb_cache *c, unsigned nr)
+{
+	unsigned limit = c->frames / 4;
+	unsigned was = atomic_load(&c->prefetching), take;
+
+	do {
+		take = was >= limit ? 0 : limit - was;
+		if (take > nr)
+			take = nr;
+	} while (take && !atomic_compare_exchange_weak(&c->prefetching, &was, was + take));
+	return take;
+}
+
+void eb_prefetch(struct eb_cache *c, const struct btrfs_block_expect *expects, unsigned nr)
+{
+	struct vol_io ios[EB_PREFETCH_MAX];
+	struct judge judges[EB_PREFETCH_MAX];
+	unsigned reserved, n = 0;
+
+	reserved = prefetch_reserve(c, nr < EB_PREFETCH_MAX ? nr : EB_PREFETCH_MAX);
+	for (unsigned i = 0; i < nr && n < reserved; i++) {
+		struct eb *eb = prefetch_one(c, &expects[i]);
+
+		if (!eb)
+			continue;
+		judges[n] = (struct judge){.eb = eb};
+		ios[n] = (struct vol_io){.logical = expects[i].logical,
+					 .buf = eb->data,
+					 .len = c->nodesize,
+					 .unit = c->nodesize,
+					 .verify = judge_copy,
+					 .arg = &judges[n],
+					 .res = -EIO};
+		n++;
+	}
+	if (n) {
+		int err = vol_read_many(c->vol, ios, n);
+
+		(void)err; /* each has its own in .res, -EIO if it was not come to */
+		counter_add(c->counters, cache_reads, n);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (!ios[i].res)
+			say_repaired(judges[i].eb, &judges[i]);
+		eb_finish(judges[i].eb, ios[i].res);
+		eb_put(judges[i].eb);
+	}
+	atomic_fetch_sub(&c->prefetching, reserved);
+}
