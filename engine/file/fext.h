@@ -8,6 +8,9 @@
 
 #include "engine/file/ino.h"
 
+/* A compressed extent is never longer, on disk or decompressed. (format: BTRFS_MAX_COMPRESSED) */
+#define FEXT_MAX_COMPRESSED (128u << 10)
+
 enum fext_type {
 	FEXT_HOLE,
 	FEXT_INLINE,
@@ -36,14 +39,17 @@ struct fext_iter {
 	uint64_t end;             /* sequence's end: i_size rounded up to sectors, or as asked */
 	uint64_t pos;             /* where the next piece starts */
 	struct bt_path path;
-	bool at_item;             /* path stands on an EXTENT_DATA not yet given out whole */
+	bool at_item;             /* path stands on an EXTENT_DATA not yet given out */
 	bool beyond;              /* no more items */
 };
 
 /* Begins at the piece that holds `off`. Ends with fext_end whatever was returned. */
 MUST_CHECK int fext_begin(struct fext_iter *it, struct fs *fs, const struct root *root, uint64_t ino,
 			  uint64_t off, uint64_t end);
-/* 0 and the next piece; 1 at the end; -errno. The first piece may start before `off`. */
+/*
+ * 0 and the next piece; 1 at the end; -errno. The first piece may start before `off`, and an extent may
+ * reach past `end`. -EUCLEAN for extents that overlap or reach out of what they are cut from.
+ */
 MUST_CHECK int fext_next(struct fext_iter *it, struct fext *out_ext);
 void fext_end(struct fext_iter *it);
 

@@ -13,6 +13,12 @@
 #include <pthread.h>
 
 struct root_table;
+struct readahead;
+
+/* Those of enum eng_rescue that layers below api/ look at. */
+enum fs_rescue {
+	FS_RESCUE_IGNOREDATACSUMS = 1 << 2,
+};
 
 struct fs {
 	struct msg *msg;
