@@ -21,12 +21,20 @@ struct btrfs_geometry {
 	uint16_t csum_size;
 	uint64_t incompat;
 	uint64_t compat_ro;
+	uint64_t super_flags;     /* BTRFS_SUPER_FLAG_*: names in a METADUMP image do not match their hashes */
 	uint64_t generation;      /* of the superblock: no block may be newer (log trees: + 1) */
 	uint64_t total_bytes;
 	uint8_t fsid[16];         /* as it stands in block headers: metadata_uuid if that feature is on */
 	uint8_t chunk_tree_uuid[16]; /* not checked while `have_chunk_uuid` is false */
 	bool have_chunk_uuid;
 	bool ignore_csum;         /* rescue=ignoremetacsums */
+	bool writable;            /* refuse inodes with flags that allow reading only */
+	/*
+	 * The fsids of seed devices, 16 bytes each: blocks written before the filesystem sprouted carry
+	 * them. Owned by whoever sets them; NULL and 0 after btrfs_geometry_from_super().
+	 */
+	const uint8_t (*seed_fsids)[16];
+	unsigned seed_fsids_nr;
 };
 
 /* What the parent (or root item) says of a block; a field with its `any_`/zero value is not checked. */
@@ -41,6 +49,7 @@ struct btrfs_block_expect {
 
 /* Where and why a check failed. */
 struct btrfs_check_error {
+	int level;                /* of the block, -1: not about a block */
 	int slot;                 /* -1: not about one slot */
 	struct btrfs_key key;     /* of that slot */
 	bool transid;             /* the failure is a generation mismatch (a lost write, or another writer) */
@@ -72,7 +81,10 @@ int btrfs_check_block(const void *block, const struct btrfs_geometry *geo,
 int btrfs_check_chunk(const struct btrfs_chunk *chunk, uint32_t len, uint64_t logical,
 		      const struct btrfs_geometry *geo, struct btrfs_check_error *err);
 
-/* "leaf 30408704 slot 3 key (256 INODE_ITEM 0): reason" */
+/*
+ * "leaf 30408704 slot 3 key (256 INODE_ITEM 0): reason"; "block 30408704: reason"
+ * when the failure is not about a slot.
+ */
 void btrfs_check_error_to_text(struct text *t, uint64_t logical, const struct btrfs_check_error *err);
 
 #endif
