@@ -23,7 +23,7 @@ struct bt_root {
 	uint64_t bytenr;
 	uint64_t generation;
 	uint8_t level;
-	bool any_owner;           /* snapshots and log trees share blocks of other owners (subvolumes still) */
+	bool any_owner;           /* log and relocation trees; a subvolume's blocks may be any subvolume's anyway */
 };
 
 enum bt_readahead {

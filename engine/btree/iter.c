@@ -10,6 +10,7 @@
  * Invariants of a path: search.c.
  */
 #include "engine/btree/bt_priv.h"
+#include "engine/util/fault.h"
 
 #include <assert.h>
 
@@ -96,6 +97,8 @@ static int step_leaf(struct bt_path *path, int step)
 		/* A block below a node has a first key, so it is not empty. */
 		assert(nritems(path, level - 1));
 		path->slots[level - 1] = step > 0 ? 0 : (int)nritems(path, level - 1) - 1;
+		if (PLANTED("bt_next_skips") && step > 0)
+			path->slots[level - 1] = 1;
 	}
 	return 0;
 }

@@ -89,6 +89,16 @@ int eb_read(struct eb *eb)
 	return 0;
 }
 
+/* The rule of btrfs_check_block: subvolumes share blocks, log and relocation trees have others'
+ * names. */
+static bool owner_fits(uint64_t expected, uint64_t owner)
+{
+	if (!expected || expected == BTRFS_TREE_LOG_OBJECTID ||
+	    expected == BTRFS_TREE_RELOC_OBJECTID)
+		return true;
+	return expected == owner || (btrfs_is_fstree(expected) && btrfs_is_fstree(owner));
+}
+
 int eb_match(const struct eb *eb, const struct btrfs_block_expect *e)
 {
 	struct msg *m = eb->cache->msg;
@@ -107,7 +117,7 @@ int eb_match(const struct eb *eb, const struct btrfs_block_expect *e)
 			"another since it was mounted, or a write was lost",
 			owner, logical, (unsigned long long)btrfs_header_generation(b),
 			(unsigned long long)e->generation);
-	if (e->owner && e->owner != btrfs_header_owner(b))
+	if (!owner_fits(e->owner, btrfs_header_owner(b)))
 		return msg_corrupt(m, "tree %llu: block %llu: owner %llu, expected %llu", owner,
 				   logical, (unsigned long long)btrfs_header_owner(b), owner);
 	if (e->have_first_key) {

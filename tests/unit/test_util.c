@@ -32,7 +32,7 @@ static void hear(void *arg, enum msg_level level, const char *text)
 
 static void test_msg_say(void **state)
 {
-	struct heard h = { 0 };
+	struct heard h = {0};
 	struct msg *m;
 
 	assert_int_equal(msg_create(hear, &h, &m), 0);
@@ -57,7 +57,7 @@ static void test_msg_say(void **state)
 
 static void test_msg_long_text_is_cut(void **state)
 {
-	struct heard h = { 0 };
+	struct heard h = {0};
 	struct msg *m;
 	char big[3000];
 
@@ -73,7 +73,7 @@ static void test_msg_long_text_is_cut(void **state)
 
 static void test_msg_flood(void **state)
 {
-	struct heard h = { 0 };
+	struct heard h = {0};
 	struct msg *m;
 	unsigned burst;
 
@@ -99,7 +99,7 @@ static void test_msg_flood(void **state)
 
 static void test_msg_more_formats_than_slots(void **state)
 {
-	struct heard h = { 0 };
+	struct heard h = {0};
 	static char fmts[200][16];
 	struct msg *m;
 
@@ -157,7 +157,7 @@ static void *hit_many(void *arg)
 static void test_fault_once_among_threads(void **state)
 {
 	pthread_t t[4];
-	unsigned hits[4] = { 0 };
+	unsigned hits[4] = {0};
 
 	fault_arm(FAULT_READ, 20000);
 	for (int i = 0; i < 4; i++)
@@ -206,7 +206,7 @@ static void run_pool(unsigned threads)
 {
 	enum { N = 200 };
 	_Atomic unsigned sum = 0;
-	struct sum_job jobs[N] = { 0 };
+	struct sum_job jobs[N] = {0};
 	struct pool_group g[2];
 	struct pool *p;
 
@@ -215,8 +215,10 @@ static void run_pool(unsigned threads)
 	pool_group_init(&g[0], p);
 	pool_group_init(&g[1], p);
 	for (int i = 0; i < N; i++) {
-		jobs[i] = (struct sum_job){ .job = { .fn = sum_fn, .group = &g[i % 2] },
-					    .again = p, .left = i % 3, .sum = &sum };
+		jobs[i] = (struct sum_job){.job = {.fn = sum_fn, .group = &g[i % 2]},
+					   .again = p,
+					   .left = i % 3,
+					   .sum = &sum};
 		pool_submit(p, &jobs[i].job);
 	}
 	pool_group_wait(&g[0]);
@@ -228,7 +230,7 @@ static void run_pool(unsigned threads)
 	/* Without a group: destroy runs what is queued. */
 	sum = 0;
 	for (int i = 0; i < N; i++) {
-		jobs[i] = (struct sum_job){ .job = { .fn = sum_fn }, .sum = &sum };
+		jobs[i] = (struct sum_job){.job = {.fn = sum_fn}, .sum = &sum};
 		pool_submit(p, &jobs[i].job);
 	}
 	pool_destroy(p);
@@ -276,11 +278,11 @@ static void test_pool_waiter_helps(void **state)
 	pool_group_init(&g, p);
 	pthread_mutex_lock(&gate);
 	for (int i = 0; i < 2; i++) {
-		stuck[i] = (struct block_job){ .job = { .fn = block_fn }, .gate = &gate };
+		stuck[i] = (struct block_job){.job = {.fn = block_fn}, .gate = &gate};
 		pool_submit(p, &stuck[i].job);
 	}
 	for (int i = 0; i < 10; i++) {
-		jobs[i] = (struct sum_job){ .job = { .fn = sum_fn, .group = &g }, .sum = &sum };
+		jobs[i] = (struct sum_job){.job = {.fn = sum_fn, .group = &g}, .sum = &sum};
 		pool_submit(p, &jobs[i].job);
 	}
 	pool_group_wait(&g);
@@ -291,7 +293,7 @@ static void test_pool_waiter_helps(void **state)
 
 static void test_counter(void **state)
 {
-	struct counters c = { 0 };
+	struct counters c = {0};
 
 	counter_inc(&c, cache_hits);
 	counter_add(&c, cache_hits, 4);
