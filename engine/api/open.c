@@ -83,20 +83,6 @@ static int probe_root(const struct bt_root *root)
 	return err;
 }
 
-/* From here on every block must carry the chunk tree's uuid, as the kernel writes it. */
-static void adopt_chunk_uuid(struct fs *fs)
-{
-	struct btrfs_geometry *geo = eb_cache_geometry(fs->cache);
-	struct btrfs_block_expect expect = root_expect(&fs->chunk_root);
-	struct eb *eb;
-
-	if (eb_get(fs->cache, &expect, &eb))
-		return;
-	memcpy(geo->chunk_tree_uuid, eb_header(eb)->chunk_tree_uuid, sizeof(geo->chunk_tree_uuid));
-	geo->have_chunk_uuid = true;
-	eb_put(eb);
-}
-
 static int load_chunk_tree(struct fs *fs)
 {
 	struct bt_path path BT_PATH_CLEANUP = BT_PATH_INIT;
@@ -117,10 +103,7 @@ static int load_chunk_tree(struct fs *fs)
 		if (ret == 0)
 			ret = bt_next(&path);
 	}
-	if (ret < 0)
-		return ret;
-	adopt_chunk_uuid(fs);
-	return 0;
+	return ret < 0 ? ret : 0;
 }
 
 /* The root tree by the superblock, or by one of its backups, newest first. */
