@@ -22,6 +22,7 @@ void eb_set_state(struct eb *eb, enum eb_state to)
 	};
 
 	assert(from[to] & 1 << atomic_load_explicit(&eb->state, memory_order_relaxed));
+	(void)from;
 	atomic_store_explicit(&eb->state, to, memory_order_release);
 }
 

@@ -34,8 +34,7 @@
 
 #define SHARDS_LOG 6
 #define SHARDS (1u << SHARDS_LOG)
-/* No frame to be had for so long: somebody broke the promise on threads, say so instead of hanging.
- */
+/* No frame for so long: somebody broke the promise on threads; say so instead of hanging. */
 #define FRAME_WAIT_MS 10000
 
 enum eb_state {

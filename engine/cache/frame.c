@@ -64,6 +64,7 @@ int eb_cache_create(struct vol *v, uint64_t cap_bytes, unsigned threads,
 	const struct btrfs_geometry *geo = vol_geometry(v);
 	uint64_t min = eb_cache_min_bytes(geo->nodesize, threads);
 	uint64_t frames = cap_bytes / frame_cost(geo->nodesize);
+	pthread_mutexattr_t spin;
 	struct eb_cache *c;
 
 	*out_cache = NULL;
@@ -88,10 +89,14 @@ int eb_cache_create(struct vol *v, uint64_t cap_bytes, unsigned threads,
 	c->frames = frames < MAX_FRAMES ? (uint32_t)frames : MAX_FRAMES;
 	pthread_mutex_init(&c->frame_lock, NULL);
 	pthread_cond_init(&c->frame_free, NULL);
+	/* A shard's lock is held for nanoseconds, and the root's is everybody's: spin first. */
+	pthread_mutexattr_init(&spin);
+	pthread_mutexattr_settype(&spin, PTHREAD_MUTEX_ADAPTIVE_NP);
 	for (unsigned i = 0; i < SHARDS; i++) {
-		pthread_mutex_init(&c->shards[i].lock, NULL);
+		pthread_mutex_init(&c->shards[i].lock, &spin);
 		pthread_cond_init(&c->shards[i].read_done, NULL);
 	}
+	pthread_mutexattr_destroy(&spin);
 	if (alloc_frames(c)) {
 		eb_cache_destroy(c);
 		return -ENOMEM;
@@ -123,7 +128,7 @@ void eb_cache_destroy(struct eb_cache *c)
 
 void eb_cache_stats(struct eb_cache *c, struct eb_cache_stats *out_stats)
 {
-	*out_stats = (struct eb_cache_stats){.frames = c->frames};
+	*out_stats = (struct eb_cache_stats){ .frames = c->frames };
 	pthread_mutex_lock(&c->frame_lock);
 	out_stats->touched = c->touched;
 	for (uint32_t i = 0; i < c->touched; i++) {

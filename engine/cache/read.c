@@ -74,7 +74,7 @@ int eb_read(struct eb *eb)
 {
 	struct eb_cache *c = eb->cache;
 	uint64_t logical = eb->expect.logical;
-	struct judge j = {.eb = eb};
+	struct judge j = { .eb = eb };
 	int err;
 
 	if (!aligned(c, logical))
@@ -121,7 +121,7 @@ int eb_match(const struct eb *eb, const struct btrfs_block_expect *e)
 		return msg_corrupt(m, "tree %llu: block %llu: owner %llu, expected %llu", owner,
 				   logical, (unsigned long long)btrfs_header_owner(b), owner);
 	if (e->have_first_key) {
-		struct btrfs_key k = {0};
+		struct btrfs_key k = { 0 };
 
 		if (btrfs_header_nritems(b))
 			k = btrfs_block_key(b, 0);
@@ -193,14 +193,14 @@ void eb_prefetch(struct eb_cache *c, const struct btrfs_block_expect *expects, u
 
 		if (!eb)
 			continue;
-		judges[n] = (struct judge){.eb = eb};
-		ios[n] = (struct vol_io){.logical = expects[i].logical,
-					 .buf = eb->data,
-					 .len = c->nodesize,
-					 .unit = c->nodesize,
-					 .verify = judge_copy,
-					 .arg = &judges[n],
-					 .res = -EIO};
+		judges[n] = (struct judge){ .eb = eb };
+		ios[n] = (struct vol_io){ .logical = expects[i].logical,
+					  .buf = eb->data,
+					  .len = c->nodesize,
+					  .unit = c->nodesize,
+					  .verify = judge_copy,
+					  .arg = &judges[n],
+					  .res = -EIO };
 		n++;
 	}
 	if (n) {
