@@ -12,6 +12,14 @@
 #include "engine/file/fext.h"
 
 struct fread_stream;
+struct readahead;
+
+/*
+ * The budget that all streams of a filesystem share, for fs->readahead: at most `cap` bytes of buffers.
+ * Without one (NULL) nothing is read ahead. Destroyed after the last stream was closed.
+ */
+MUST_CHECK int readahead_create(uint64_t cap, struct readahead **out_ra);
+void readahead_destroy(struct readahead *ra);
 
 /* Decompresses an extent's bytes. Return: bytes written (<= out_len), or -EUCLEAN on bad input, -ENOMEM. */
 MUST_CHECK int64_t compress_decode(unsigned type, uint32_t sectorsize, bool is_inline, const void *in,
