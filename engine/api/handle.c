@@ -89,6 +89,7 @@ void eng_close(struct eng_fs *efs)
 	fs = &efs->fs;
 	if (fs->pool)
 		pool_destroy(fs->pool);
+	readahead_destroy(fs->readahead);
 	ins_ahead_destroy(efs->ahead);
 	if (fs->roots)
 		root_table_destroy(fs->roots);

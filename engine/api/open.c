@@ -303,6 +303,8 @@ static int create_parts(struct eng_fs *efs, const struct eng_open_opts *opts)
 	return err;
 }
 
+_Static_assert((int)FS_RESCUE_IGNOREDATACSUMS == (int)ENG_RESCUE_IGNOREDATACSUMS, "lower layers know the bit");
+
 int api_open_devices(struct bdev **devs, unsigned nr, const struct eng_open_opts *opts, struct eng_fs *efs)
 {
 	struct fs *fs = &efs->fs;
@@ -333,6 +335,8 @@ int api_open_devices(struct bdev **devs, unsigned nr, const struct eng_open_opts
 			return err;
 	}
 	err = create_parts(efs, opts);
+	if (!err)
+		err = readahead_create(fs->readahead_cap, &fs->readahead);
 	if (!err)
 		err = load_chunks(efs);
 	if (!err)
