@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "tests/lib/age_priv.h"
@@ -21,11 +22,11 @@ static const struct {
 	const char *name;
 	unsigned bit;
 } feature_names[] = {
-	{"subvol", AGE_SUBVOL},	  {"nocow", AGE_NOCOW},
-	{"huge", AGE_HUGE},	  {"xattr", AGE_XATTR},
-	{"special", AGE_SPECIAL}, {"storm", AGE_STORM},
-	{"flags", AGE_FLAGS},	  {"props", AGE_PROPS},
-	{"reflink", AGE_REFLINK}, {"default-subvol", AGE_DEFAULT_SUBVOL},
+	{ "subvol", AGE_SUBVOL },   { "nocow", AGE_NOCOW },
+	{ "huge", AGE_HUGE },	    { "xattr", AGE_XATTR },
+	{ "special", AGE_SPECIAL }, { "storm", AGE_STORM },
+	{ "flags", AGE_FLAGS },	    { "props", AGE_PROPS },
+	{ "reflink", AGE_REFLINK }, { "default-subvol", AGE_DEFAULT_SUBVOL },
 };
 
 /* splitmix64: small, and every seed is a good one. */
@@ -54,9 +55,9 @@ static void fill_random(struct age *a, unsigned char *p, size_t len)
 
 static void fill_text(struct age *a, unsigned char *p, size_t len)
 {
-	static const char *const words[] = {"leaf ",  "node ",	"extent ", "tree ",
-					    "root\n", "chunk ", "stripe ", "mirror ",
-					    "of ",    "the ",	"a "};
+	static const char *const words[] = { "leaf ",  "node ",	 "extent ", "tree ",
+					     "root\n", "chunk ", "stripe ", "mirror ",
+					     "of ",    "the ",	 "a " };
 	size_t at = 0;
 
 	while (at < len) {
@@ -97,8 +98,8 @@ void age_fill(struct age *a, size_t len)
 
 size_t age_size(struct age *a)
 {
-	static const uint32_t limits[] = {100,	 2048,	 4096,	 4097,	 16384,	 16384,	 65536,
-					  65536, 131072, 131073, 262144, 524288, 2097152};
+	static const uint32_t limits[] = { 100,	  2048,	  4096,	  4097,	  16384,  16384,  65536,
+					   65536, 131072, 131073, 262144, 524288, 2097152 };
 	const uint32_t limit = limits[age_rnd(a, sizeof(limits) / sizeof(*limits))];
 
 	/* The limits themselves are where formats change their mind. */
@@ -130,8 +131,8 @@ static unsigned weigh(const struct age *a, const struct age_op *ops)
 
 static void run_one(struct age *a)
 {
-	const struct age_op *const tables[] = {age_data_ops, age_meta_ops, age_storm_ops,
-					       age_subvol_ops};
+	const struct age_op *const tables[] = { age_data_ops, age_meta_ops, age_storm_ops,
+						age_subvol_ops };
 	unsigned sum = 0, at;
 
 	for (size_t i = 0; i < 4; i++)
@@ -151,6 +152,28 @@ static void run_one(struct age *a)
 	}
 }
 
+/* Runs the operations in as many parts as there are algorithms, remounted with each in turn. */
+static void run_all(struct age *a, char *compress)
+{
+	const unsigned long ops = a->ops;
+	unsigned parts = 1, part = 0;
+	char options[64], *s;
+
+	for (s = compress; s && *s; s++)
+		parts += *s == ',';
+	s = compress ? strtok(compress, ",") : NULL;
+	for (; part < parts; part++, s = s ? strtok(NULL, ",") : NULL) {
+		snprintf(options, sizeof(options), "compress=%s", s ? s : "");
+		if (s && mount(NULL, ".", NULL, MS_REMOUNT, options)) {
+			fprintf(stderr, "ubtrfs-age: remount with %s: %s\n", options,
+				strerror(errno));
+			exit(2);
+		}
+		for (; a->op < ops * (part + 1) / parts; a->op++)
+			run_one(a);
+	}
+}
+
 static unsigned feature_bit(const char *name)
 {
 	for (size_t i = 0; i < sizeof(feature_names) / sizeof(*feature_names); i++)
@@ -162,23 +185,27 @@ static unsigned feature_bit(const char *name)
 
 static void usage(FILE *to)
 {
-	fprintf(to, "usage: ubtrfs-age DIR [--ops N] [--seed S] [--feature F]... [--without F]...\n"
-		    "Ages a mounted btrfs with N (2000) random operations below DIR.\n"
-		    "Features, all on but the last:");
+	fprintf(to,
+		"usage: ubtrfs-age DIR [--ops N] [--seed S] [--feature F]... [--without F]...\n"
+		"                  [--compress A,B...]\n"
+		"Ages a mounted btrfs with N (2000) random operations below DIR, its mount point,\n"
+		"remounted with each of the compressions in turn if they are given.\n"
+		"Features, all on but the last:");
 	for (size_t i = 0; i < sizeof(feature_names) / sizeof(*feature_names); i++)
 		fprintf(to, " %s", feature_names[i].name);
 	fprintf(to, "\n");
 }
 
-static const char *parse_options(struct age *a, int argc, char **argv)
+static const char *parse_options(struct age *a, int argc, char **argv, char **out_compress)
 {
 	static const struct option options[] = {
-		{"ops", required_argument, NULL, 'n'},
-		{"seed", required_argument, NULL, 's'},
-		{"feature", required_argument, NULL, 'f'},
-		{"without", required_argument, NULL, 'w'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+		{ "ops", required_argument, NULL, 'n' },
+		{ "seed", required_argument, NULL, 's' },
+		{ "feature", required_argument, NULL, 'f' },
+		{ "without", required_argument, NULL, 'w' },
+		{ "compress", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -195,6 +222,9 @@ static const char *parse_options(struct age *a, int argc, char **argv)
 			break;
 		case 'w':
 			a->features &= ~feature_bit(optarg);
+			break;
+		case 'c':
+			*out_compress = optarg;
 			break;
 		case 'h':
 			usage(stdout);
@@ -225,8 +255,10 @@ static void report(const struct age *a)
 int main(int argc, char **argv)
 {
 	struct age a = {
-		.ops = 2000, .seed = 1, .features = AGE_DEFAULT_SUBVOL - 1, .op_name = "start"};
-	const char *dir = parse_options(&a, argc, argv);
+		.ops = 2000, .seed = 1, .features = AGE_DEFAULT_SUBVOL - 1, .op_name = "start"
+	};
+	char *compress = NULL;
+	const char *dir = parse_options(&a, argc, argv, &compress);
 	char serial[32];
 
 	umask(0);
@@ -247,8 +279,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	age_add(&a, a.root, AGE_DIR, serial);
-	for (a.op = 0; a.op < a.ops; a.op++)
-		run_one(&a);
+	run_all(&a, compress);
 	if (a.features & AGE_DEFAULT_SUBVOL)
 		age_set_default_subvol(&a);
 	if (syncfs(a.top)) {
