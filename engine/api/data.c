@@ -73,5 +73,5 @@ int64_t eng_seek(struct eng_fs *efs, struct eng_ino id, uint64_t off, int whence
 		return err;
 	if (off >= attr.size)
 		return -ENXIO;
-	return fext_seek(&efs->fs, root, id.ino, attr.size, off, whence == SEEK_HOLE);
+	return fext_seek(&efs->fs, root, &attr, off, whence == SEEK_HOLE);
 }

@@ -199,9 +199,10 @@ void fext_end(struct fext_iter *it)
 	bt_path_release(&it->path);
 }
 
-int64_t fext_seek(struct fs *fs, const struct root *root, uint64_t ino, uint64_t size, uint64_t off,
+int64_t fext_seek(struct fs *fs, const struct root *root, const struct ino_attr *attr, uint64_t off,
 		  bool want_hole)
 {
+	uint64_t size = attr->size;
 	struct fext_iter it;
 	struct fext ext;
 	int64_t found = -ENXIO;
@@ -209,10 +210,11 @@ int64_t fext_seek(struct fs *fs, const struct root *root, uint64_t ino, uint64_t
 
 	if (off >= size)
 		return -ENXIO;
-	ret = fext_begin(&it, fs, root, ino, off, size);
+	if (want_hole && attr->nbytes == size && !(attr->flags & BTRFS_INODE_PREALLOC))
+		return (int64_t)size;
+	ret = fext_begin(&it, fs, root, attr->ino, off, size);
 	it.path.readahead = BT_READAHEAD_FORWARD;
 	while (!ret && (ret = fext_next(&it, &ext)) == 0) {
-		/* Preallocated space holds no data; Linux calls it a hole too. */
 		bool is_hole = ext.type == FEXT_HOLE || ext.type == FEXT_PREALLOC;
 
 		if (ext.off + ext.len > off && is_hole == want_hole) {

@@ -53,8 +53,11 @@ MUST_CHECK int fext_begin(struct fext_iter *it, struct fs *fs, const struct root
 MUST_CHECK int fext_next(struct fext_iter *it, struct fext *out_ext);
 void fext_end(struct fext_iter *it);
 
-/* SEEK_DATA/SEEK_HOLE as lseek(2) has them, over a file of `size` bytes: offset, or -ENXIO, -errno. */
-MUST_CHECK int64_t fext_seek(struct fs *fs, const struct root *root, uint64_t ino, uint64_t size,
+/*
+ * SEEK_DATA/SEEK_HOLE as lseek(2) has them: offset, or -ENXIO, -errno. Preallocated space is a hole; but as
+ * in Linux a file of as many bytes as its size has no hole, unless its flags say that it was preallocated.
+ */
+MUST_CHECK int64_t fext_seek(struct fs *fs, const struct root *root, const struct ino_attr *attr,
 			     uint64_t off, bool hole);
 
 #endif
