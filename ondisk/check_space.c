@@ -16,7 +16,7 @@ static int check_bg_type(const struct check *c, uint64_t flags)
 	case BTRFS_BLOCK_GROUP_METADATA_REMAP:
 		if (check_incompat(c, BTRFS_FEATURE_INCOMPAT_REMAP_TREE))
 			break;
-		/* fall through */
+		__attribute__((fallthrough));
 	default:
 		return check_fail(c, "block group type is 0x%" PRIx64 ", expected one type", type);
 	}
