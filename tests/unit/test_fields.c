@@ -67,6 +67,7 @@ static int see(void *arg, const struct btrfs_struct_desc *desc, const void *p, u
 	s->end = (uint32_t)((const uint8_t *)p - s->start) + len;
 	for (uint32_t i = 0; i < len; i++) /* for the sanitizer to look at */
 		sink ^= ((const uint8_t *)p)[i];
+	(void)sink;
 	if (s->text_len < sizeof(s->text) - 80)
 		s->text_len += (size_t)sprintf(s->text + s->text_len, "%s%s:%u",
 					       s->text_len ? " " : "", desc->name, len);
