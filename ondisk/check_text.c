@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A failed check as a line for people. */
 #include "ondisk/check.h"
+#include "ondisk/print.h"
 
 void btrfs_check_error_to_text(struct text *t, uint64_t logical,
 			       const struct btrfs_check_error *err)
@@ -11,13 +12,7 @@ void btrfs_check_error_to_text(struct text *t, uint64_t logical,
 		text_str(t, " slot ");
 		text_u64(t, (uint64_t)err->slot);
 		text_str(t, " key ");
-		text_char(t, '(');
-		text_u64(t, err->key.objectid);
-		text_char(t, ' ');
-		text_u64(t, err->key.type);
-		text_char(t, ' ');
-		text_u64(t, err->key.offset);
-		text_char(t, ')');
+		btrfs_key_to_text(t, &err->key);
 	}
 	text_str(t, ": ");
 	text_str(t, err->reason);
