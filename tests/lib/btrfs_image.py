@@ -169,12 +169,37 @@ def kernel_mounted(images, where, options=''):
         kernel_umount(where, images)
 
 
+def wrap():
+    return os.environ.get('UBTRFS_WRAP', '').split()
+
+
+def daemons():
+    """The process numbers of our daemons in this process namespace."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        with contextlib.suppress(OSError):
+            if os.path.basename(os.readlink(f'/proc/{pid}/exe')) == 'ubtrfs':
+                found.append(int(pid))
+    return found
+
+
+def uses_uring(pid):
+    for fd in os.listdir(f'/proc/{pid}/fd'):
+        with contextlib.suppress(OSError):
+            if 'io_uring' in os.readlink(f'/proc/{pid}/fd/{fd}'):
+                return True
+    return False
+
+
 @contextlib.contextmanager
-def our_mount(images, where, options='ro', env=None, wrap=()):
-    """Mounts with ubtrfs, and unmounts as a person should: waiting for the daemon's end."""
+def our_mount(images, where, options='ro'):
+    """Mounts with ubtrfs, and unmounts as a person should: waiting for the daemon's end.
+
+    UBTRFS_WRAP is a command to run it under.
+    """
     os.makedirs(where, exist_ok=True)
     before = [os.stat(p).st_mtime_ns for p in images]
-    run(*wrap, program('ubtrfs'), '-o', options, *images, where, env=env)
+    run(*wrap(), program('ubtrfs'), '-o', options, *images, where)
     try:
         yield where
     finally:

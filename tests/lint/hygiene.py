@@ -15,8 +15,8 @@ TAG = 'SPDX-License-Identifier: ' + 'GPL-2.0-or-later'
 SOURCE = ('.c', '.h', '.py', '.sh', '.S', '.yml', 'meson.build', 'meson_options.txt')
 # Places that exist on a developer's machine only, and where packages come from.
 PLACES = re.compile(
-    r'(?<![\w./])/(?:work|farm|home|root|Users|mnt/[a-z])(?:/|\b)'
-    r'|(?<![\w./])/tmp/(?![\w.-]*XXXXXX)\w'
+    r'(?<![\w./}])/(?:work|farm|home|root|Users|mnt/[a-z])(?:/|\b)'
+    r'|(?<![\w./}])/tmp/(?![\w.-]*XXXXXX)\w'
     r'|\b(?:deb|snapshot|archive|security|ftp|mirrors?|cdn)\.[\w.-]*(?:debian|ubuntu)\b'
     r'|\bpypi\.|\bcrates\.io|artifact[-]registry')
 URL = re.compile(r'\b(?:https?|ftp)://')
