@@ -191,5 +191,6 @@ def test():
 
 if __name__ == '__main__':
     bi.need('root', '/dev/fuse', 'loop devices', 'btrfs in the kernel')
+    bi.need_programs('ubtrfs', 'ubtrfsctl')
     bi.own_namespace()
     bi.main(test)

@@ -187,5 +187,6 @@ if __name__ == '__main__':
     bi.need('root', 'loop devices', 'btrfs in the kernel')
     if not ARGS.kernel_only:
         bi.need('/dev/fuse')
+        bi.need_programs('ubtrfs', 'ubtrfsctl', 'ubtrfs-dump')
     bi.own_namespace()
     bi.main(lambda: test(ARGS))

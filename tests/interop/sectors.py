@@ -125,5 +125,6 @@ if __name__ == '__main__':
     bi.need('root')
     if '--progs-only' not in sys.argv:
         bi.need('/dev/fuse')
+        bi.need_programs('ubtrfs', 'ubtrfsctl', 'ubtrfs-dump')
     bi.own_namespace()
     bi.main(test)

@@ -74,6 +74,14 @@ def skip(why):
     sys.exit(1 if os.environ.get('CI') == 'true' else 77)
 
 
+def need_programs(*names):
+    for name in names:
+        try:
+            program(name)
+        except Failed as e:
+            skip(e)
+
+
 def own_namespace():
     if os.environ.get('UBTRFS_TEST_NS') != str(os.getppid()):
         # The variable names the parent, which as process 1 of the namespace is 0 to its children.

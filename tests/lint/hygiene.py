@@ -15,10 +15,11 @@ TAG = 'SPDX-License-Identifier: ' + 'GPL-2.0-or-later'
 SOURCE = ('.c', '.h', '.py', '.sh', '.S', '.yml', 'meson.build', 'meson_options.txt')
 # Places that exist on a developer's machine only, and where packages come from.
 PLACES = re.compile(
-    r'(?<![\w./}])/(?:work|farm|home|root|Users|mnt/[a-z])(?:/|\b)'
+    r'(?<![\w./}])/(?:work|farm|root|Users|mnt/[a-z])(?:/|\b)'
     r'|(?<![\w./}])/tmp/(?![\w.-]*XXXXXX)\w'
     r'|\b(?:deb|snapshot|archive|security|ftp|mirrors?|cdn)\.[\w.-]*(?:debian|ubuntu)\b'
     r'|\bpypi\.|\bcrates\.io|artifact[-]registry')
+HOME = re.compile(r'(?<![\w./}])/home(?:/|\b)')
 URL = re.compile(r'\b(?:https?|ftp)://')
 
 
@@ -48,8 +49,8 @@ def findings(root, path):
         place = PLACES.search(line)
         if place:
             yield f'{path}:{number}: names a place: {place.group(0)}'
-        elif URL.search(line) and not path.endswith('.md'):
-            yield f'{path}:{number}: names a host'
+        elif not path.endswith(('.md', '.8')) and (URL.search(line) or HOME.search(line)):
+            yield f'{path}:{number}: names a host or a home'
 
 
 def check(root):
