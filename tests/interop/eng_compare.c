@@ -3,10 +3,12 @@
  * eng-compare: compares a filesystem, read through engine/engine.h, with a directory that another reader
  * shows of it: the kernel's mount of the same image, or what mkfs --rootdir was given.
  *
- *   eng-compare [-H] [-s SEED] [-d DIR] DEVICE...
+ *   eng-compare [-DHS] [-s SEED] [-w WORKERS] [-p COPY] -d DIR DEVICE...
  *
  * Of each file: attributes, target, attributes' values, and every byte, read in order, in parallel and at
  * random places. -H compares hole maps, inode numbers and block counts too (kernel mounts only).
+ * -D allows missing devices, -S looks for them; -p reads copy COPY first, where 2 is the rebuild from
+ * parity on raid5/6.
  * Exit code 0: equal; 1: differs (each difference a line); 2: could not.
  */
 #include "engine/engine.h"
@@ -352,8 +354,17 @@ int main(int argc, char **argv)
 	struct eng_attr attr;
 	int opt, err;
 
-	while ((opt = getopt(argc, argv, "Hs:d:w:")) >= 0) {
+	while ((opt = getopt(argc, argv, "DHSs:d:w:p:")) >= 0) {
 		switch (opt) {
+		case 'D':
+			opts.degraded = true;
+			break;
+		case 'S':
+			opts.scan = true;
+			break;
+		case 'p':
+			opts.prefer_copy = atoi(optarg);
+			break;
 		case 'H':
 			c.strict = true;
 			break;
@@ -373,7 +384,7 @@ int main(int argc, char **argv)
 	opts.devices = (const char *const *)argv + optind;
 	opts.nr_devices = (unsigned)(argc - optind);
 	if (!dir || !opts.nr_devices) {
-		fprintf(stderr, "usage: eng-compare [-H] [-s SEED] [-w WORKERS] -d DIR DEVICE...\n");
+		fprintf(stderr, "usage: eng-compare [-DHS] [-s SEED] [-w WORKERS] [-p COPY] -d DIR DEVICE...\n");
 		return 2;
 	}
 	c.ours = aligned_alloc(4096, BLOCK);
