@@ -271,8 +271,9 @@ int main(int argc, char **argv)
 	if (!a.buf)
 		return 2;
 	a.rng = a.seed;
+	a.serial = a.seed % 100000 * 1000000;
 	a.root = age_add(&a, NULL, AGE_DIR, "");
-	/* A second run on the same filesystem works in a directory of its own. */
+	/* A second run on the same filesystem, of another seed, has names of its own. */
 	snprintf(serial, sizeof(serial), "age-%llu", (unsigned long long)a.seed);
 	if (mkdir(serial, 0755)) {
 		fprintf(stderr, "ubtrfs-age: %s/%s: %s\n", dir, serial, strerror(errno));

@@ -181,7 +181,7 @@ static void op_fallocate(struct age *a)
 
 static void op_clone_range(struct age *a)
 {
-	struct file_clone_range range = {0};
+	struct file_clone_range range = { 0 };
 	struct age_node *src, *dst;
 	off_t src_size, dst_size;
 	int from, to;
@@ -232,8 +232,8 @@ static void op_clone_file(struct age *a)
 /* Offsets that need more than 32 bits, or nearly all 63. */
 static void op_huge(struct age *a)
 {
-	static const off_t offsets[] = {0xffffff00ll, 5ll << 30, 1ll << 44, HUGE_MAX - 20000,
-					HUGE_MAX - 7000};
+	static const off_t offsets[] = { 0xffffff00ll, 5ll << 30, 1ll << 44, HUGE_MAX - 20000,
+					 HUGE_MAX - 7000 };
 	struct age_node *n;
 	int fd;
 
@@ -273,16 +273,16 @@ static void op_sync(struct age *a)
 }
 
 const struct age_op age_data_ops[] = {
-	{"create", 160, 0, op_create},
-	{"write", 110, 0, op_write},
-	{"append", 40, 0, op_append},
-	{"scatter", 25, 0, op_scatter},
-	{"truncate", 50, 0, op_truncate},
-	{"fallocate", 60, 0, op_fallocate},
-	{"clone-range", 60, AGE_REFLINK, op_clone_range},
-	{"clone-file", 25, AGE_REFLINK, op_clone_file},
-	{"huge", 8, AGE_HUGE, op_huge},
-	{"fsync", 20, 0, op_fsync},
-	{"sync", 12, 0, op_sync},
-	{0},
+	{ "create", 160, 0, op_create },
+	{ "write", 110, 0, op_write },
+	{ "append", 40, 0, op_append },
+	{ "scatter", 25, 0, op_scatter },
+	{ "truncate", 50, 0, op_truncate },
+	{ "fallocate", 60, 0, op_fallocate },
+	{ "clone-range", 60, AGE_REFLINK, op_clone_range },
+	{ "clone-file", 25, AGE_REFLINK, op_clone_file },
+	{ "huge", 8, AGE_HUGE, op_huge },
+	{ "fsync", 20, 0, op_fsync },
+	{ "sync", 12, 0, op_sync },
+	{ 0 },
 };

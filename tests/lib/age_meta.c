@@ -16,7 +16,7 @@
 
 static struct age_node *pick_any(struct age *a)
 {
-	static const enum age_kind kinds[] = {AGE_FILE, AGE_FILE, AGE_DIR, AGE_OTHER};
+	static const enum age_kind kinds[] = { AGE_FILE, AGE_FILE, AGE_DIR, AGE_OTHER };
 
 	return age_pick(a, kinds[age_rnd(a, 4)]);
 }
@@ -145,7 +145,7 @@ static void op_link(struct age *a)
 
 static void op_symlink(struct age *a)
 {
-	static const unsigned lengths[] = {1, 20, 255, 1000, 2047, 2048, 3800, 4095};
+	static const unsigned lengths[] = { 1, 20, 255, 1000, 2047, 2048, 3800, 4095 };
 	struct age_node *dir = age_pick(a, AGE_DIR);
 	char name[256], buf[AGE_PATH_MAX], target[4096];
 	const unsigned len = lengths[age_rnd(a, sizeof(lengths) / sizeof(*lengths))];
@@ -163,7 +163,7 @@ static void op_symlink(struct age *a)
 
 static void op_mknod(struct age *a)
 {
-	static const mode_t types[] = {S_IFIFO, S_IFCHR, S_IFBLK, S_IFSOCK};
+	static const mode_t types[] = { S_IFIFO, S_IFCHR, S_IFBLK, S_IFSOCK };
 	const mode_t type = types[age_rnd(a, 4)];
 	struct age_node *dir = age_pick(a, AGE_DIR);
 	char name[256], buf[AGE_PATH_MAX];
@@ -184,7 +184,8 @@ static void op_setattr(struct age *a)
 {
 	static const int64_t times[] = {
 		0,	   -1, 1, INT32_MIN, INT32_MAX, 1ll << 32, 253402300799ll, -62135596800ll,
-		1700000000};
+		1700000000
+	};
 	struct age_node *n = pick_any(a);
 	char buf[AGE_PATH_MAX];
 	const char *path;
@@ -209,9 +210,10 @@ static void op_setattr(struct age *a)
 
 static void op_setxattr(struct age *a)
 {
-	static const unsigned sizes[] = {0,    1,    30,    300,   2000, 3800,
-					 3970, 8000, 16000, 16210, 40000};
-	static const char *const spaces[] = {"user", "trusted", "security"};
+	static const unsigned sizes[] = {
+		0, 1, 30, 300, 2000, 3800, 3970, 8000, 16000, 16210, 40000
+	};
+	static const char *const spaces[] = { "user", "trusted", "security" };
 	struct age_node *n = pick_any(a);
 	const unsigned len = sizes[age_rnd(a, sizeof(sizes) / sizeof(*sizes))];
 	char name[256], buf[AGE_PATH_MAX];
@@ -261,7 +263,7 @@ static void op_acl(struct age *a)
 	const bool is_default = age_rnd(a, 2);
 	struct age_node *n = age_pick(a, is_default || age_rnd(a, 3) == 0 ? AGE_DIR : AGE_FILE);
 	const unsigned users = age_rnd(a, 6), groups = age_rnd(a, 6);
-	struct acl acl = {.version = 2};
+	struct acl acl = { .version = 2 };
 	char buf[AGE_PATH_MAX];
 	const char *path;
 	size_t nr = 0;
@@ -304,8 +306,8 @@ static int set_flags(struct age *a, const char *path, int add)
 
 static void op_flags(struct age *a)
 {
-	static const int flags[] = {FS_NODUMP_FL, FS_NOATIME_FL, FS_SYNC_FL,	 FS_COMPR_FL,
-				    FS_NOCOMP_FL, FS_APPEND_FL,	 FS_IMMUTABLE_FL};
+	static const int flags[] = { FS_NODUMP_FL, FS_NOATIME_FL, FS_SYNC_FL,	  FS_COMPR_FL,
+				     FS_NOCOMP_FL, FS_APPEND_FL,  FS_IMMUTABLE_FL };
 	const int flag = flags[age_rnd(a, sizeof(flags) / sizeof(*flags))];
 	const bool freezes = flag == FS_APPEND_FL || flag == FS_IMMUTABLE_FL;
 	struct age_node *n = freezes ? age_create_file(a) : age_pick(a, age_rnd(a, 2));
@@ -333,7 +335,7 @@ static void op_nocow(struct age *a)
 
 static void op_property(struct age *a)
 {
-	static const char *const values[] = {"zlib", "lzo", "zstd", "none", "zstd:9"};
+	static const char *const values[] = { "zlib", "lzo", "zstd", "none", "zstd:9" };
 	const char *value = values[age_rnd(a, 5)];
 	struct age_node *n = age_pick(a, age_rnd(a, 3) ? AGE_FILE : AGE_DIR);
 	char buf[AGE_PATH_MAX];
@@ -346,21 +348,21 @@ static void op_property(struct age *a)
 }
 
 const struct age_op age_meta_ops[] = {
-	{"mkdir", 45, 0, op_mkdir},
-	{"unlink", 45, 0, op_unlink},
-	{"rmdir", 15, 0, op_rmdir},
-	{"rename", 45, 0, op_rename},
-	{"replace", 15, 0, op_replace},
-	{"exchange", 10, 0, op_exchange},
-	{"link", 30, 0, op_link},
-	{"symlink", 20, 0, op_symlink},
-	{"mknod", 15, AGE_SPECIAL, op_mknod},
-	{"setattr", 35, 0, op_setattr},
-	{"setxattr", 40, AGE_XATTR, op_setxattr},
-	{"removexattr", 8, AGE_XATTR, op_removexattr},
-	{"acl", 20, AGE_XATTR, op_acl},
-	{"flags", 12, AGE_FLAGS, op_flags},
-	{"nocow", 12, AGE_NOCOW, op_nocow},
-	{"property", 20, AGE_PROPS, op_property},
-	{0},
+	{ "mkdir", 45, 0, op_mkdir },
+	{ "unlink", 45, 0, op_unlink },
+	{ "rmdir", 15, 0, op_rmdir },
+	{ "rename", 45, 0, op_rename },
+	{ "replace", 15, 0, op_replace },
+	{ "exchange", 10, 0, op_exchange },
+	{ "link", 30, 0, op_link },
+	{ "symlink", 20, 0, op_symlink },
+	{ "mknod", 15, AGE_SPECIAL, op_mknod },
+	{ "setattr", 35, 0, op_setattr },
+	{ "setxattr", 40, AGE_XATTR, op_setxattr },
+	{ "removexattr", 8, AGE_XATTR, op_removexattr },
+	{ "acl", 20, AGE_XATTR, op_acl },
+	{ "flags", 12, AGE_FLAGS, op_flags },
+	{ "nocow", 12, AGE_NOCOW, op_nocow },
+	{ "property", 20, AGE_PROPS, op_property },
+	{ 0 },
 };

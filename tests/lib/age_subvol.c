@@ -48,7 +48,7 @@ static struct age_node *add_subvol(struct age *a, struct age_node *dir, const ch
 
 static void op_subvol_create(struct age *a)
 {
-	struct btrfs_ioctl_vol_args args = {0};
+	struct btrfs_ioctl_vol_args args = { 0 };
 	struct age_node *dir = age_pick(a, AGE_DIR);
 	char name[256];
 	int fd;
@@ -66,7 +66,7 @@ static void op_subvol_create(struct age *a)
 
 static void take_snapshot(struct age *a, struct age_node *src, struct age_node *dir)
 {
-	struct btrfs_ioctl_vol_args_v2 args = {0};
+	struct btrfs_ioctl_vol_args_v2 args = { 0 };
 	const bool readonly = age_rnd(a, 2);
 	int from = open_dir(a, src), to = from < 0 ? -1 : open_dir(a, dir);
 	struct age_node *n;
@@ -119,7 +119,7 @@ static void op_orphan(struct age *a)
 
 static void op_subvol_delete(struct age *a)
 {
-	struct btrfs_ioctl_vol_args args = {0};
+	struct btrfs_ioctl_vol_args args = { 0 };
 	struct age_node *n = pick_subvol(a, true);
 	int fd;
 
@@ -137,7 +137,7 @@ static void op_subvol_delete(struct age *a)
 
 void age_set_default_subvol(struct age *a)
 {
-	struct btrfs_ioctl_ino_lookup_args lookup = {.objectid = FIRST_INODE};
+	struct btrfs_ioctl_ino_lookup_args lookup = { .objectid = FIRST_INODE };
 	struct age_node *n = NULL;
 	uint64_t id;
 	int fd;
@@ -251,16 +251,16 @@ static void op_xattr_storm(struct age *a)
 }
 
 const struct age_op age_storm_ops[] = {
-	{"link-storm", 3, AGE_STORM, op_link_storm},
-	{"name-storm", 3, AGE_STORM, op_name_storm},
-	{"xattr-storm", 4, AGE_STORM | AGE_XATTR, op_xattr_storm},
-	{0},
+	{ "link-storm", 3, AGE_STORM, op_link_storm },
+	{ "name-storm", 3, AGE_STORM, op_name_storm },
+	{ "xattr-storm", 4, AGE_STORM | AGE_XATTR, op_xattr_storm },
+	{ 0 },
 };
 
 const struct age_op age_subvol_ops[] = {
-	{"subvol-create", 10, AGE_SUBVOL, op_subvol_create},
-	{"snapshot", 12, AGE_SUBVOL, op_snapshot},
-	{"orphan", 3, AGE_SUBVOL, op_orphan},
-	{"subvol-delete", 7, AGE_SUBVOL, op_subvol_delete},
-	{0},
+	{ "subvol-create", 10, AGE_SUBVOL, op_subvol_create },
+	{ "snapshot", 12, AGE_SUBVOL, op_snapshot },
+	{ "orphan", 3, AGE_SUBVOL, op_orphan },
+	{ "subvol-delete", 7, AGE_SUBVOL, op_subvol_delete },
+	{ 0 },
 };

@@ -24,8 +24,9 @@
 #include <unistd.h>
 #include "tests/lib/walk_priv.h"
 
-#define STUB_INODE 2 /* BTRFS_EMPTY_SUBVOL_DIR_OBJECTID; low 40 bits, as our mount packs numbers   \
-		      */
+#define STUB_INODE                                                                                 \
+	2 /* BTRFS_EMPTY_SUBVOL_DIR_OBJECTID; low 40 bits, as our mount packs numbers              \
+	   */
 
 struct inode_slot {
 	uint64_t dev, ino;
@@ -65,7 +66,7 @@ static struct inode_slot *inode_slot_of(struct inode_table *t, uint64_t dev, uin
 
 static void inode_table_grow(struct inode_table *t)
 {
-	struct inode_table n = {.mask = t->slots ? t->mask * 2 + 1 : 4095, .used = t->used};
+	struct inode_table n = { .mask = t->slots ? t->mask * 2 + 1 : 4095, .used = t->used };
 
 	n.slots = must(calloc(n.mask + 1, sizeof(*n.slots)));
 	for (size_t i = 0; t->slots && i <= t->mask; i++)
@@ -85,7 +86,7 @@ static const char *inode_seen(struct inode_table *t, const struct stat *st, cons
 	s = inode_slot_of(t, st->st_dev, st->st_ino);
 	if (s->path)
 		return s->path;
-	*s = (struct inode_slot){st->st_dev, st->st_ino, must(strdup(path))};
+	*s = (struct inode_slot){ st->st_dev, st->st_ino, must(strdup(path)) };
 	t->used++;
 	return NULL;
 }
@@ -306,7 +307,7 @@ static int read_names(int fd, struct name **out_names, size_t *out_nr)
 			room = room ? room * 2 : 64;
 			names = must(realloc(names, room * sizeof(*names)));
 		}
-		names[nr++] = (struct name){must(strdup(d->d_name)), d->d_type};
+		names[nr++] = (struct name){ must(strdup(d->d_name)), d->d_type };
 	}
 	err = errno;
 	closedir(dir);
@@ -369,19 +370,19 @@ static const struct {
 	const char *name;
 	unsigned bits;
 } field_names[] = {
-	{"mode", WALK_MODE},
-	{"owner", WALK_OWNER},
-	{"size", WALK_SIZE},
-	{"dirsize", WALK_DIRSIZE},
-	{"nlink", WALK_NLINK},
-	{"rdev", WALK_RDEV},
-	{"mtime", WALK_MTIME},
-	{"ctime", WALK_CTIME},
-	{"links", WALK_LINKS},
-	{"xattr", WALK_XATTR},
-	{"holes", WALK_HOLES},
-	{"dirtime", WALK_DIRTIME},
-	{"times", WALK_MTIME | WALK_CTIME},
+	{ "mode", WALK_MODE },
+	{ "owner", WALK_OWNER },
+	{ "size", WALK_SIZE },
+	{ "dirsize", WALK_DIRSIZE },
+	{ "nlink", WALK_NLINK },
+	{ "rdev", WALK_RDEV },
+	{ "mtime", WALK_MTIME },
+	{ "ctime", WALK_CTIME },
+	{ "links", WALK_LINKS },
+	{ "xattr", WALK_XATTR },
+	{ "holes", WALK_HOLES },
+	{ "dirtime", WALK_DIRTIME },
+	{ "times", WALK_MTIME | WALK_CTIME },
 };
 
 static void skip_fields(struct walk *w, char *list)
@@ -417,10 +418,10 @@ static void usage(FILE *to)
 static void parse_options(struct walk *w, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"hash", no_argument, NULL, 'h'},	{"flags", no_argument, NULL, 'f'},
-		{"atime", no_argument, NULL, 'a'},	{"unique", no_argument, NULL, 'u'},
-		{"skip", required_argument, NULL, 's'}, {"out", required_argument, NULL, 'o'},
-		{"help", no_argument, NULL, 'H'},	{NULL, 0, NULL, 0},
+		{ "hash", no_argument, NULL, 'h' },	  { "flags", no_argument, NULL, 'f' },
+		{ "atime", no_argument, NULL, 'a' },	  { "unique", no_argument, NULL, 'u' },
+		{ "skip", required_argument, NULL, 's' }, { "out", required_argument, NULL, 'o' },
+		{ "help", no_argument, NULL, 'H' },	  { NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -465,8 +466,8 @@ static void parse_options(struct walk *w, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	static char path[1 << 20];
-	struct inode_table inodes = {0};
-	struct walk w = {.fields = WALK_HASH - 1, .out = stdout, .inodes = &inodes};
+	struct inode_table inodes = { 0 };
+	struct walk w = { .fields = WALK_HASH - 1, .out = stdout, .inodes = &inodes };
 	struct rlimit nofile;
 	int fd;
 
