@@ -21,19 +21,22 @@
 struct vol;
 
 struct vol_opts {
-	bool degraded;            /* allow missing devices as far as the profiles bear */
+	bool degraded;            /* allow missing, truncated and blank devices as far as profiles bear */
 	bool scan;                /* look for further devices of the same fsid among block devices */
 	bool ignore_csum;         /* rescue=ignoremetacsums: superblock checksums are not checked */
 	bool partial;             /* for inspection: go on with whatever there is */
-	int prefer_copy;          /* 0: spread reads over the copies; n: copy n first (1-based), for tests */
+	/* For tests. 0: spread over the copies; n: copy n first (1-based); n > 1: raid5/6 by parity first */
+	int prefer_copy;
 	int super_copy;           /* -1: newest valid copy; n: only superblock copy n (inspection) */
 };
 
 /*
  * Takes `nr` open devices (given by the caller, in any order), reads all their superblock copies, finds
- * the others if `scan`. Ownership: the devices are the volume's from here on, also on failure.
- * Return: 0; -EINVAL (not btrfs, devices of different filesystems); -EUCLEAN (no valid superblock); -EIO;
- * -ENOMEM. One MSG_ERR line on failure, MSG_WARN for copies that disagree.
+ * the others if `scan`. Of a device given twice the newer one is used. A device whose superblock is older
+ * than the others' missed writes: it is read only when nothing else can serve.
+ * Ownership: the devices are the volume's from here on, also on failure.
+ * Return: 0; -EINVAL (not btrfs, truncated, devices of different filesystems); -EUCLEAN (no valid
+ * superblock); -EIO; -ENOMEM. One MSG_ERR line on failure, MSG_WARN for copies that disagree.
  */
 MUST_CHECK int vol_open(struct bdev **devs, unsigned nr, const struct vol_opts *opts,
 			enum bdev_share share, enum bdev_io_mode mode, struct msg *msg,
@@ -51,13 +54,19 @@ struct counters *vol_counters(const struct vol *v);
  * fine when equal. Return: 0, -EUCLEAN (overlap, unequal repeat), -ENOMEM.
  */
 MUST_CHECK int vol_chunk_add(struct vol *v, uint64_t logical, const struct btrfs_chunk *chunk);
-/* Registers a device that the chunk tree lists; unknown ones become missing. Return: 0, -EUCLEAN, -ENOMEM. */
+/*
+ * Registers a device that the chunk tree lists; unknown ones become missing. An item whose fsid is not ours
+ * names a device of a seed filesystem, which is looked for if `scan`.
+ * Return: 0; -EUCLEAN (listed twice, or too many); -EINVAL (truncated: shorter than the item says, and
+ * neither `degraded` nor `partial`); -ENOMEM.
+ */
 MUST_CHECK int vol_device_add(struct vol *v, const struct btrfs_dev_item *item);
 /*
- * Seed filesystems: a device item whose fsid is not ours names one. Called by vol_device_add as needed.
- * Judges every chunk against the devices that are there.
- * Return: 0; -ENXIO (devices missing and not `degraded`, or more than a profile bears; the message names
- * devids and chunks); -EUCLEAN (num_devices does not fit).
+ * Judges every chunk against the devices that are there. A lost data chunk is a warning, as in Linux's
+ * read-only mounts: what is left can be had. So is a num_devices that the chunk tree does not bear out.
+ * Return: 0; -ENXIO (devices missing and neither `degraded` nor `partial`, or more than the profile of a
+ * metadata or system chunk bears, unless `partial`; the message names devids and chunks); -EUCLEAN (no
+ * device items, unless `partial`).
  */
 MUST_CHECK int vol_finish(struct vol *v);
 

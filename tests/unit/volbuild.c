@@ -274,12 +274,15 @@ void vb_spoil(struct vb *vb, unsigned dev, enum vb_state state)
 	d->state = state;
 	if (state == VB_PATCHY && !d->bad)
 		d->bad = must(calloc(1, d->bytes / 4096));
-	for (uint64_t i = FIRST_PHYSICAL; i < d->bytes; i++) {
-		if (state == VB_GARBAGE)
-			d->mem[i] = (uint8_t)(i * 31 + i / 251 + dev);
-		if (state == VB_LYING && i % 512 == 77)
+	if (state == VB_GARBAGE)
+		for (uint64_t i = FIRST_PHYSICAL; i + 8 <= d->bytes; i += 8) {
+			uint64_t w = word(~i - dev);
+
+			memcpy(d->mem + i, &w, 8);
+		}
+	if (state == VB_LYING)
+		for (uint64_t i = FIRST_PHYSICAL + 77; i < d->bytes; i += 512)
 			d->mem[i] ^= 0x10;
-	}
 }
 
 static int dev_read(void *priv, uint64_t off, void *buf, uint32_t len)

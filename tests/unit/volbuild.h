@@ -11,7 +11,7 @@
 
 #define VB_STRIPE 65536u
 #define VB_MAX_DEVS 8
-#define VB_DEV_BYTES (3u << 20)
+#define VB_DEV_BYTES ((2u << 20) + 65536)
 #define VB_GENERATION 50
 
 enum vb_state {
