@@ -95,6 +95,7 @@ void eng_close(struct eng_fs *efs)
 		root_table_destroy(fs->roots);
 	if (fs->cache)
 		eb_cache_destroy(fs->cache);
+	free(fs->seed_fsids);
 	if (fs->vol)
 		vol_close(fs->vol);
 	msg_destroy(fs->msg);

@@ -83,6 +83,33 @@ static int probe_root(const struct bt_root *root)
 	return err;
 }
 
+/* Blocks from before a filesystem grew out of a seed carry the seed's fsid, as its device items do. */
+static int note_seed(struct fs *fs, const struct btrfs_dev_item *item)
+{
+	struct btrfs_geometry *geo = eb_cache_geometry(fs->cache);
+	uint8_t(*more)[16];
+
+	if (!memcmp(item->fsid, geo->fsid, 16))
+		return 0;
+	for (unsigned i = 0; i < geo->seed_fsids_nr; i++)
+		if (!memcmp(item->fsid, geo->seed_fsids[i], 16))
+			return 0;
+	more = eng_realloc(fs->seed_fsids, (geo->seed_fsids_nr + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	memcpy(more[geo->seed_fsids_nr++], item->fsid, 16);
+	fs->seed_fsids = more;
+	geo->seed_fsids = (const uint8_t(*)[16])more;
+	return 0;
+}
+
+static int add_device(struct fs *fs, const struct btrfs_dev_item *item)
+{
+	int err = note_seed(fs, item);
+
+	return err ? err : vol_device_add(fs->vol, item);
+}
+
 static int load_chunk_tree(struct fs *fs)
 {
 	struct bt_path path BT_PATH_CLEANUP = BT_PATH_INIT;
@@ -97,7 +124,7 @@ static int load_chunk_tree(struct fs *fs)
 	while (ret == 0) {
 		key = bt_key(&path);
 		if (key.type == BTRFS_DEV_ITEM_KEY)
-			ret = vol_device_add(fs->vol, bt_item(&path));
+			ret = add_device(fs, bt_item(&path));
 		else if (key.type == BTRFS_CHUNK_ITEM_KEY)
 			ret = vol_chunk_add(fs->vol, key.offset, bt_item(&path));
 		if (ret == 0)

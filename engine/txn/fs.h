@@ -46,6 +46,7 @@ struct fs {
 	struct bt_root bg_root;   /* block-group-tree, else a copy of extent_root */
 	struct bt_root stripe_root;
 	struct root_table *roots;
+	uint8_t (*seed_fsids)[16]; /* of the seeds that this filesystem grew out of; the geometry's */
 };
 
 /* What a subvolume's ROOT_ITEM says, for as long as the filesystem is open. Immutable. */

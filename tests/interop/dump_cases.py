@@ -5,6 +5,8 @@
 usage: dump_cases.py TOOL [--dir DIR] [--keep] [CASE...]
 """
 import argparse
+import contextlib
+import io
 import os
 import re
 import shutil
@@ -24,6 +26,19 @@ TREE = [[], ["-e"], ["-d"], ["-r"], ["-R"], ["-u"], ["--dfs"], ["--bfs", "--hide
         ["-r", "-t", "root"], ["-e", "-t", "chunk"], ["-r", "-t", "256"], ["-t", "12345"],
         ["-t", "nonsense"], ["-b", "4097"]]
 
+# What the images together must hold: a case that no longer makes its item would be no test.
+HELD = [b"INODE_ITEM", b"INODE_REF", b"INODE_EXTREF", b"XATTR_ITEM", b"ORPHAN_ITEM", b"DIR_LOG_INDEX",
+        b"DIR_ITEM", b"DIR_INDEX", b"EXTENT_DATA ", b"EXTENT_CSUM", b"ROOT_ITEM", b"ROOT_BACKREF",
+        b"ROOT_REF", b"EXTENT_ITEM", b"METADATA_ITEM", b"TREE_BLOCK_REF", b"EXTENT_DATA_REF",
+        b"SHARED_BLOCK_REF", b"SHARED_DATA_REF", b"BLOCK_GROUP_ITEM", b"FREE_SPACE_INFO",
+        b"FREE_SPACE_EXTENT", b"FREE_SPACE_BITMAP", b"FREE_SPACE UNTYPED", b"DEV_EXTENT", b"DEV_ITEM",
+        b"CHUNK_ITEM", b"QGROUP_STATUS", b"QGROUP_INFO", b"QGROUP_LIMIT", b"QGROUP_RELATION",
+        b"BALANCE TEMPORARY_ITEM", b"DEV_STATS PERSISTENT_ITEM", b"DEV_REPLACE", b"UUID_KEY_SUBVOL",
+        b"UUID_KEY_RECEIVED_SUBVOL", b"FULL_BACKREF", b"WRITTEN|RELOC", b"owner root", b"(inline)",
+        b"(prealloc)", b"(zlib)", b"(lzo)", b"(zstd)", b"tree block key", b"tree block skinny",
+        b"shared block backref parent", b"log tree key", b"TREE_RELOC", b"block group tree key",
+        b"RAID6", b"RAID1C4", b"DUP", b"IMMUTABLE", b"SIMPLE_MODE"]
+
 
 def run(argv, env):
     r = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
@@ -42,18 +57,33 @@ class Judge:
     def __init__(self, tool):
         self.tool = tool
         self.compared = self.failed = self.bytes = 0
+        self.held = set()
 
     def compare(self, name, progs, ours, devs, opts, env):
         code, want, _ = run(["btrfs", "inspect-internal", progs, *opts, *devs], env)
         our_code, got, err = run([self.tool, ours, *opts, *devs], env)
         self.compared += 1
         self.bytes += len(want)
+        self.held.update(h for h in HELD if h not in self.held and h in want)
         # They fail alike; that one says 0 and the other not is only accepted where btrfs-progs forgets it.
         if want == got and (code == 0 or our_code != 0) and our_code <= 3:
             return
         self.failed += 1
         print(f"{name}: {ours} {' '.join(opts)}: exit {code} / {our_code}; "
               f"{first_difference(want, got)}\n    {err[:300].decode(errors='replace')}")
+
+    def prove(self, devs):
+        """One letter that differs, far into an output, must be noticed."""
+        with tempfile.NamedTemporaryFile("w", suffix=".sh", delete=False) as f:
+            f.write(f"#!/bin/sh\n{self.tool} \"$@\" | sed '$s/uuid/uuix/'\n")
+        os.chmod(f.name, 0o755)
+        liar = Judge(f.name)
+        with contextlib.redirect_stdout(io.StringIO()):
+            liar.compare("planted", "dump-tree", "tree", devs, [], dict(os.environ))
+        os.unlink(f.name)
+        if not liar.failed:
+            print("a planted difference was not noticed")
+            self.failed += 1
 
     def blocks(self, devs, env):
         """Roots and a few leaves, by address."""
@@ -102,12 +132,19 @@ def main():
             finally:
                 box.close()
         with open(listing) as f:
-            judge.image(name, f.read().split())
+            devs = f.read().split()
+        if not made:
+            judge.prove(devs)
+        judge.image(name, devs)
         made += 1
         if not args.keep and not args.dir:
             shutil.rmtree(folder)
     if not args.keep and not args.dir:
         shutil.rmtree(top)
+    missing = [h.decode() for h in HELD if h not in judge.held]
+    if missing and not args.cases:
+        print("no image holds", ", ".join(missing))
+        judge.failed += 1
     print(f"{made} images, {judge.compared} outputs compared ({judge.bytes >> 20} MiB), "
           f"{judge.failed} differ")
     return 1 if judge.failed else 0

@@ -59,9 +59,16 @@ class Box:
         self.mounts.append(where)
         return where
 
-    def umount(self, where=None):
+    def detach(self, image):
+        dev = self.loops.pop(image)
+        self.sh("btrfs", "device", "scan", "--forget", dev, ok=False)
+        self.sh("losetup", "-d", dev, ok=False)
+
+    def umount(self, where=None, ok=True):
         for w in [where] if where else list(reversed(self.mounts)):
-            self.sh("umount", w)
+            for image in [i for i in self.loops if i.startswith(w + "/")]:
+                self.detach(image)
+            self.sh("umount", w, ok=ok)
             self.mounts.remove(w)
 
     def copy(self, images, suffix=".copy"):
@@ -73,11 +80,9 @@ class Box:
         return out
 
     def close(self):
-        for w in reversed(self.mounts):
-            self.sh("umount", w, ok=False)
-        for d in self.loops.values():
-            self.sh("btrfs", "device", "scan", "--forget", d, ok=False)
-            self.sh("losetup", "-d", d, ok=False)
+        self.umount(ok=False)
+        for image in list(self.loops):
+            self.detach(image)
 
 
 def write(path, data, mode="wb"):
@@ -175,7 +180,8 @@ def fresh(b):
 @case
 def old_features(b):
     """^no-holes, ^free-space-tree with a version 1 cache, explicit holes."""
-    imgs = b.mkfs([b.image()], "-O", "^no-holes,^free-space-tree")
+    # Block groups below 100 MiB get no cache.
+    imgs = b.mkfs([b.image(mib=2048)], "-O", "^no-holes,^free-space-tree")
     m = b.mount(imgs, "noatime,space_cache=v1")
     age(m)
     for i in range(3):
@@ -203,7 +209,7 @@ def no_skinny(b):
 def keyed_refs(b):
     """More references than fit in an extent item, by root and by parent."""
     imgs = b.mkfs([b.image(mib=400)], "-n", "4096")
-    m = b.mount(imgs)
+    m = b.mount(imgs, "noatime,commit=1")  # deleted subvolumes go with each commit
     b.sh("btrfs", "subvolume", "create", f"{m}/s")
     age(f"{m}/s", 30)
     for i in range(300):
@@ -343,36 +349,75 @@ def orphans(b):
 
 @case
 def balance_paused(b):
-    imgs = b.mkfs([b.image(mib=3000)])
+    imgs = b.mkfs([b.image(mib=1000)])
     m = b.mount(imgs)
-    for i in range(12):
-        write(f"{m}/f{i}", noise(1 << 16, i) * 1600)
+    for i in range(6):
+        write(f"{m}/f{i}", noise(1 << 16, i) * 1000)
         b.sh("sync", "-f", m)
     age(m)
-    b.sh("btrfs", "balance", "start", "-dusage=1..99,vrange=0..99999999999,limit=1..100",
-         "-musage=100,soft,convert=dup", "--bg", m)
-    time.sleep(0.1)
-    b.sh("btrfs", "balance", "pause", m, ok=False)
+    for delay in (0.02, 0.05, 0.1, 0.2, 0):
+        b.sh("btrfs", "balance", "start", "-dusage=1..100,vrange=0..99999999999,limit=1..100",
+             "-musage=100,soft,convert=dup", "--bg", m)
+        time.sleep(delay)
+        b.sh("btrfs", "balance", "pause", m, ok=False)
+        if "paused" in b.sh("btrfs", "balance", "status", m, ok=False):
+            break
+    b.umount()
+    return imgs
+
+
+@case
+def shared_blocks(b):
+    """Leaves that more nodes share, by parent, than fit in an extent item."""
+    imgs = b.mkfs([b.image(mib=400)], "-n", "4096")
+    m = b.mount(imgs, "noatime,commit=1")
+    b.sh("btrfs", "subvolume", "create", f"{m}/s")
+    os.mkdir(f"{m}/s/dir")
+    for i in range(1400):
+        write(f"{m}/s/dir/f{i:04d}", b"")
+    for i in range(26):
+        b.sh("btrfs", "subvolume", "snapshot", f"{m}/s", f"{m}/owner{i}")
+        os.utime(f"{m}/owner{i}/dir/f{i * 3:04d}")
+        b.sh("btrfs", "subvolume", "snapshot", f"{m}/owner{i}", f"{m}/keeper{i}")
+    b.sh("sync", "-f", m)
+    for i in range(26):
+        b.sh("btrfs", "subvolume", "delete", f"{m}/owner{i}")
+    b.sh("btrfs", "subvolume", "sync", m)
     b.umount()
     return imgs
 
 
 @case
 def reloc_cut(b):
-    """A power cut in the middle of a balance: reloc trees, FULL_BACKREF, drop progress."""
-    imgs = b.mkfs([b.image(mib=600)], "-n", "4096")
+    """A power cut in the middle of a balance: reloc trees, their flags, drop progress.
+
+    The image lies in a btrfs, so that a moment of it can be kept by a clone."""
+    host = b.mount(b.mkfs([b.image("host.img", 2000)]), "noatime", "host")
+    imgs = b.mkfs([b.image("host/a.img", 600)], "-n", "4096")
     m = b.mount(imgs)
     b.sh("btrfs", "subvolume", "create", f"{m}/s")
-    age(f"{m}/s", 2000)
-    b.sh("btrfs", "subvolume", "snapshot", f"{m}/s", f"{m}/t")
+    age(f"{m}/s", 3000)
+    for i in range(5):
+        b.sh("btrfs", "subvolume", "snapshot", f"{m}/s", f"{m}/t{i}")
+        write(f"{m}/t{i}/new", b"new")
     b.sh("sync", "-f", m)
-    p = subprocess.Popen(["btrfs", "balance", "start", "--full-balance", m],
+    p = subprocess.Popen(["btrfs", "balance", "start", "-m", "--force", m],
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.15)
-    out = b.copy(imgs)
+    kept = []
+    while p.poll() is None and len(kept) < 200:
+        kept.append(f"{host}/k{len(kept)}")
+        b.sh("cp", "--reflink=always", imgs[0], kept[-1])
     p.wait()
-    b.umount()
-    return out
+    b.umount(m)
+    found = kept[-1]
+    for k in kept:
+        if "TREE_RELOC ROOT_ITEM" in b.sh("btrfs", "inspect-internal", "dump-tree", "-r", k):
+            found = k
+            break
+    out = os.path.join(b.dir, "cut.img")
+    b.sh("cp", "--sparse=always", found, out)
+    b.umount(host)
+    return [out]
 
 
 def raid(b, n, data, meta, **kw):
