@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ondisk/check_priv.h"
@@ -25,6 +26,23 @@ int check_fail(const struct check *c, const char *fmt, ...)
 	va_end(ap);
 	return -EUCLEAN;
 }
+
+#ifdef UBTRFS_PLANT
+bool check_planted(const char *name)
+{
+	const char *list = getenv("UBTRFS_PLANT");
+	size_t len = strlen(name);
+
+	while (list && *list) {
+		if (strncmp(list, name, len) == 0 && (list[len] == 0 || list[len] == ','))
+			return true;
+		list = strchr(list, ',');
+		if (list)
+			list++;
+	}
+	return false;
+}
+#endif
 
 int check_align(const struct check *c, const char *what, uint64_t v)
 {

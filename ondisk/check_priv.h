@@ -56,6 +56,19 @@ int check_generation(const struct check *c, const char *what, uint64_t gen);
 /* A name of a directory entry or of a root ref: 1 to 255 bytes, no '/' and no NUL. */
 int check_name(const struct check *c, const void *name, uint32_t len);
 
+/*
+ * Planted faults: true if the environment's UBTRFS_PLANT names this one. Compiled in only with
+ * -Dplant=true, to show that tests and fuzzers catch what they are there for.
+ */
+#ifdef UBTRFS_PLANT
+bool check_planted(const char *name);
+#else
+static inline bool check_planted(const char *name)
+{
+	return false;
+}
+#endif
+
 /* One item of `len` bytes, all inside its leaf; the files are split by subject. */
 int check_item(struct check *c, const void *item, uint32_t len);
 

@@ -55,17 +55,19 @@ struct seen {
 	size_t text_len;
 };
 
+/* Where bytes go that are read only for a sanitizer to look at. */
+static volatile uint8_t sink;
+
 static int see(void *arg, const struct btrfs_struct_desc *desc, const void *p, uint32_t len)
 {
 	struct seen *s = arg;
-	volatile uint8_t sink = 0;
 
 	assert_true(len > 0);
 	assert_true(desc->size == 0 || len <= desc->size);
 	if (s->contiguous)
 		assert_int_equal((const uint8_t *)p - s->start, s->end);
 	s->end = (uint32_t)((const uint8_t *)p - s->start) + len;
-	for (uint32_t i = 0; i < len; i++) /* for the sanitizer to look at */
+	for (uint32_t i = 0; i < len; i++)
 		sink ^= ((const uint8_t *)p)[i];
 	(void)sink;
 	if (s->text_len < sizeof(s->text) - 80)
