@@ -86,9 +86,6 @@ static int parse(const struct fext_iter *it, struct fext *ext)
 		.compression = fi->compression,
 		.generation = le64_get(fi->generation),
 	};
-	if (fi->encryption || le16_get(fi->other_encoding))
-		return bad_extent(it, ext->off, "encryption or encoding",
-				  fi->encryption ? fi->encryption : le16_get(fi->other_encoding), 0);
 	if (fi->type == BTRFS_FILE_EXTENT_INLINE)
 		err = parse_inline(it, fi, bt_item_size(&it->path), ext);
 	else
