@@ -205,7 +205,7 @@ static int random_reads(struct model *m, struct fread_stream *s, unsigned nr)
 
 static int sequential_reads(struct model *m, struct fread_stream *s, size_t step)
 {
-	uint8_t *buf = aligned_alloc(4096, step + 4096);
+	uint8_t *buf = aligned_alloc(4096, (step + 8191) & ~4095ull);
 	int bad = 0;
 
 	for (uint64_t off = 0; off < m->size && !bad; off += step)
@@ -250,7 +250,7 @@ struct reader {
 static void *reader_run(void *arg)
 {
 	struct reader *r = arg;
-	uint8_t *buf = aligned_alloc(4096, r->step + 4096);
+	uint8_t *buf = aligned_alloc(4096, (r->step + 8191) & ~4095ull);
 
 	for (;;) {
 		uint64_t off = atomic_fetch_add(r->next, r->step);
