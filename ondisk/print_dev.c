@@ -98,9 +98,9 @@ static void name_or_number(struct text *t, const char *const *names, unsigned nr
 
 void print_dev_replace(struct btrfs_print *p, const struct print_item *it)
 {
-	static const char *const modes[] = {"ALWAYS", "AVOID"};
-	static const char *const states[] = {"NEVER_STARTED", "STARTED", "FINISHED", "CANCELED",
-					     "SUSPENDED"};
+	static const char *const modes[] = { "ALWAYS", "AVOID" };
+	static const char *const states[] = { "NEVER_STARTED", "STARTED", "FINISHED", "CANCELED",
+					      "SUSPENDED" };
 	struct btrfs_dev_replace_item pad;
 	const struct btrfs_dev_replace_item *r = print_whole(p, it, sizeof(pad), &pad);
 	struct text *t = p->out;

@@ -109,8 +109,8 @@ void print_inode_extref(struct btrfs_print *p, const struct print_item *it)
 
 static void dir_type_to_text(struct text *t, uint8_t type)
 {
-	static const char *const names[] = {NULL,   "FILE", "DIR",     "CHRDEV", "BLKDEV",
-					    "FIFO", "SOCK", "SYMLINK", "XATTR"};
+	static const char *const names[] = { NULL,   "FILE", "DIR",	"CHRDEV", "BLKDEV",
+					     "FIFO", "SOCK", "SYMLINK", "XATTR" };
 
 	if (type < sizeof(names) / sizeof(*names) && names[type])
 		text_str(t, names[type]);
@@ -179,7 +179,7 @@ static void compression_to_text(struct text *t, unsigned type)
 
 void print_file_extent(struct btrfs_print *p, const struct print_item *it)
 {
-	static const char *const types[] = {" (inline)\n", " (regular)\n", " (prealloc)\n"};
+	static const char *const types[] = { " (inline)\n", " (regular)\n", " (prealloc)\n" };
 	struct btrfs_file_extent_item pad;
 	const struct btrfs_file_extent_item *fi;
 	struct text *t = p->out;

@@ -251,8 +251,8 @@ const char *btrfs_super_flag_name(unsigned bit)
 
 void btrfs_bg_flags_to_text(struct text *t, uint64_t flags)
 {
-	static const char *const profiles[] = {"|RAID0", "|RAID1", "|DUP",     "|RAID10",
-					       "|RAID5", "|RAID6", "|RAID1C3", "|RAID1C4"};
+	static const char *const profiles[] = { "|RAID0", "|RAID1", "|DUP",	"|RAID10",
+						"|RAID5", "|RAID6", "|RAID1C3", "|RAID1C4" };
 	uint64_t profile = flags & BTRFS_BLOCK_GROUP_PROFILE_MASK;
 	bool some = false;
 
@@ -275,9 +275,9 @@ void btrfs_bg_flags_to_text(struct text *t, uint64_t flags)
 
 void btrfs_inode_flags_to_text(struct text *t, uint64_t flags)
 {
-	static const char *const names[] = {"NODATASUM", "NODATACOW", "READONLY",  "NOCOMPRESS",
-					    "PREALLOC",	 "SYNC",      "IMMUTABLE", "APPEND",
-					    "NODUMP",	 "NOATIME",   "DIRSYNC",   "COMPRESS"};
+	static const char *const names[] = { "NODATASUM", "NODATACOW", "READONLY",  "NOCOMPRESS",
+					     "PREALLOC",  "SYNC",      "IMMUTABLE", "APPEND",
+					     "NODUMP",	  "NOATIME",   "DIRSYNC",   "COMPRESS" };
 	uint64_t unknown = flags & ~(uint64_t)BTRFS_INODE_FLAG_MASK;
 	bool some = false;
 
@@ -305,7 +305,7 @@ void btrfs_inode_flags_to_text(struct text *t, uint64_t flags)
 
 const char *btrfs_compression_name(unsigned type)
 {
-	static const char *const names[] = {"none", "zlib", "lzo", "zstd"};
+	static const char *const names[] = { "none", "zlib", "lzo", "zstd" };
 
 	return type < BTRFS_NR_COMPRESS_TYPES ? names[type] : NULL;
 }
@@ -322,7 +322,7 @@ void btrfs_name_to_text(struct text *t, const void *name, size_t len)
 
 	for (size_t i = 0; i < len; i++) {
 		uint8_t c = s[i];
-		char esc[4] = {'\\', letters[c], 0, 0};
+		char esc[4] = { '\\', letters[c], 0, 0 };
 		size_t n = 2;
 
 		if (c > ' ' && c < 127 && c != '\\')

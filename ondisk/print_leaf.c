@@ -223,7 +223,7 @@ static void print_leaf(struct btrfs_print *p, const void *leaf)
 	text_char(t, '\n');
 	print_header_flags(p, leaf);
 	for (uint32_t i = 0; i < nr; i++) {
-		struct print_item it = {.slot = i, .leaf = btrfs_header_bytenr(leaf)};
+		struct print_item it = { .slot = i, .leaf = btrfs_header_bytenr(leaf) };
 		uint32_t off;
 
 		if (i >= max) {

@@ -77,7 +77,7 @@ static void print_csum(struct text *t, const struct btrfs_super_block *sb)
 static uint32_t print_sys_chunk(struct btrfs_print *p, const struct btrfs_super_block *sb,
 				uint32_t at, uint32_t size, unsigned nr)
 {
-	struct print_item it = {.slot = nr, .leaf = le64_get(sb->bytenr)};
+	struct print_item it = { .slot = nr, .leaf = le64_get(sb->bytenr) };
 	const struct btrfs_chunk *chunk;
 	struct text *t = p->out;
 	uint32_t left = size - at, need = sizeof(struct btrfs_disk_key);

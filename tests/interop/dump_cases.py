@@ -14,7 +14,8 @@ import subprocess
 import sys
 import tempfile
 
-import dump_images
+sys.dont_write_bytecode = True
+import dump_images  # noqa: E402
 
 SUPER = [[], ["-f"], ["-a"], ["-fa"], ["-s", "1"], ["-i", "0"], ["--bytenr", "65536"],
          ["-F", "--bytenr", "1048576"], ["--bytenr", "4096"], ["-Ff", "-s", "4096"]]

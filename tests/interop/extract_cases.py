@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 
-import dump_images
+sys.dont_write_bytecode = True
+import dump_images  # noqa: E402
 from dump_images import Box, noise, write
 
 

@@ -7,12 +7,11 @@
  * depth is bounded by the levels in the blocks, each checked to be its parent's less one.
  */
 #include "tools/dump/walk.h"
+#include "tools/dump/reader.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PREFETCH 64
 
 bool walk_begin(struct walk *w, struct dump *d, void (*visit)(void *, const void *, uint64_t),
 		void *arg)
@@ -31,36 +30,47 @@ bool walk_begin(struct walk *w, struct dump *d, void (*visit)(void *, const void
 			return false;
 		}
 	}
+	w->reader = reader_create(d->fs);
+	if (!w->reader) {
+		dump_error("out of memory");
+		walk_end(w);
+		return false;
+	}
 	return true;
 }
 
 void walk_end(struct walk *w)
 {
+	reader_destroy(w->reader);
+	w->reader = NULL;
 	for (unsigned i = 0; i < BTRFS_MAX_LEVEL; i++)
 		free(w->bufs[i]);
 	memset(w->bufs, 0, sizeof(w->bufs));
 }
 
-int walk_read(struct dump *d, uint64_t tree, const struct btrfs_block_expect *expect, void *buf)
+/* Tells why a block could not be read. */
+static void told(struct walk *w, uint64_t logical, int err, const struct btrfs_check_error *why)
 {
-	struct btrfs_check_error why = { .slot = -1 };
 	char line[512], name[64];
 	struct text t = TEXT_FIXED(line), n = TEXT_FIXED(name);
-	int err = ins_block_read(d->fs, expect, buf, &why);
 
-	if (!err)
-		return 0;
-	d->damaged = true;
-	if (tree)
-		text_printf(&n, " of tree %lld", (long long)tree);
-	if (err == -EUCLEAN) {
-		btrfs_check_error_to_text(&t, expect->logical, &why);
-		dump_error("block %llu%s: %s", (unsigned long long)expect->logical, text_done(&n),
-			   text_done(&t));
-	} else {
-		dump_error("block %llu%s: %s", (unsigned long long)expect->logical, text_done(&n),
-			   err == -ENXIO ? "no chunk maps this address" : strerror(-err));
-	}
+	w->d->damaged = true;
+	if (w->tree)
+		text_printf(&n, " of tree %lld", (long long)w->tree);
+	if (err == -EUCLEAN)
+		btrfs_check_error_to_text(&t, logical, why);
+	else
+		text_str(&t, err == -ENXIO ? "no chunk maps this address" : strerror(-err));
+	dump_error("block %llu%s: %s", (unsigned long long)logical, text_done(&n), text_done(&t));
+}
+
+static int read_one(struct walk *w, const struct btrfs_block_expect *expect, void *buf)
+{
+	struct btrfs_check_error why = { .level = -1, .slot = -1 };
+	int err = ins_block_read(w->d->fs, expect, buf, &why);
+
+	if (err)
+		told(w, expect->logical, err, &why);
 	return err;
 }
 
@@ -75,17 +85,6 @@ static struct btrfs_block_expect child_expect(const void *node, unsigned slot)
 	};
 }
 
-static void prefetch(struct walk *w, const void *node, unsigned slot, unsigned nr)
-{
-	struct btrfs_block_expect ahead[PREFETCH];
-	unsigned n = 0;
-
-	for (; n < PREFETCH && slot + n < nr; n++)
-		ahead[n] = child_expect(node, slot + n);
-	if (n > 1)
-		ins_block_prefetch(w->d->fs, ahead, n);
-}
-
 static void visit(struct walk *w, const void *block, uint64_t logical)
 {
 	w->visit(w->arg, block, logical);
@@ -93,29 +92,71 @@ static void visit(struct walk *w, const void *block, uint64_t logical)
 	dump_progress("reading", w->visited, 0, "blocks");
 }
 
-/*
- * Reads the blocks below the node in buffer `level` + 1, down to level `last`, and visits those
- * whose level is in the bit mask `shown`.
- */
-static void descend(struct walk *w, unsigned level, unsigned last, unsigned shown)
+static unsigned pointers(struct walk *w, const void *node)
 {
-	const uint8_t *node = w->bufs[level + 1];
 	unsigned nr = btrfs_header_nritems(node);
 	unsigned max = btrfs_node_max_ptrs(ins_geometry(w->d->fs)->nodesize);
 
-	if (nr > max)
-		nr = max;
+	return nr < max ? nr : max;
+}
+
+/* Starts reading the children of a node from `slot` on; the slot after them. */
+static unsigned start_batch(struct walk *w, unsigned which, const void *node, unsigned slot,
+			    unsigned nr)
+{
+	struct batch *b = reader_batch(w->reader, which);
+
+	for (b->nr = 0; b->nr < BATCH_BLOCKS && slot < nr; b->nr++)
+		b->expect[b->nr] = child_expect(node, slot++);
+	reader_start(w->reader, which);
+	return slot;
+}
+
+/* Visits all children of a node, with the next ones being read meanwhile. */
+static void visit_children(struct walk *w, const void *node)
+{
+	size_t nodesize = ins_geometry(w->d->fs)->nodesize;
+	unsigned nr = pointers(w, node), which = 0;
+	unsigned next = start_batch(w, which, node, 0, nr);
+
+	for (unsigned done = 0; done < nr;) {
+		struct batch *b = reader_batch(w->reader, which);
+
+		reader_wait(w->reader);
+		which = !which;
+		if (next < nr)
+			next = start_batch(w, which, node, next, nr);
+		for (unsigned i = 0; i < b->nr; i++) {
+			if (b->res[i])
+				told(w, b->expect[i].logical, b->res[i], &b->why[i]);
+			else
+				visit(w, b->blocks + i * nodesize, b->expect[i].logical);
+		}
+		done += b->nr;
+	}
+}
+
+/*
+ * Reads the blocks below the node in buffer `level` + 1, down to level `last`, and visits those of
+ * level `last`, or all of them.
+ */
+static void descend(struct walk *w, unsigned level, unsigned last, bool all)
+{
+	const uint8_t *node = w->bufs[level + 1];
+	unsigned nr = pointers(w, node);
+
+	if (level == last) {
+		visit_children(w, node);
+		return;
+	}
 	for (unsigned i = 0; i < nr; i++) {
 		struct btrfs_block_expect expect = child_expect(node, i);
 
-		if (level == last && i % PREFETCH == 0)
-			prefetch(w, node, i, nr);
-		if (walk_read(w->d, w->tree, &expect, w->bufs[level]))
+		if (read_one(w, &expect, w->bufs[level]))
 			continue;
-		if (shown & 1U << level)
+		if (all)
 			visit(w, w->bufs[level], expect.logical);
-		if (level > last)
-			descend(w, level - 1, last, shown);
+		descend(w, level - 1, last, all);
 	}
 }
 
@@ -130,7 +171,7 @@ int walk_tree(struct walk *w, const struct ins_root *root, enum walk_order order
 	int err;
 
 	w->tree = root->id;
-	err = walk_read(w->d, w->tree, &expect, w->bufs[0]);
+	err = read_one(w, &expect, w->bufs[0]);
 	if (err && !(w->show_damaged && err == -EUCLEAN))
 		return err;
 	level = btrfs_header_level(w->bufs[0]);
@@ -141,11 +182,11 @@ int walk_tree(struct walk *w, const struct ins_root *root, enum walk_order order
 	/* The root moves to its level's buffer. */
 	memcpy(w->bufs[level], w->bufs[0], ins_geometry(w->d->fs)->nodesize);
 	if (order == WALK_DFS)
-		descend(w, level - 1, 0, ~0U);
+		descend(w, level - 1, 0, true);
 	else if (order == WALK_LEAVES)
-		descend(w, level - 1, 0, 1);
+		descend(w, level - 1, 0, false);
 	else
 		for (unsigned last = level; last-- > 0;)
-			descend(w, level - 1, last, 1U << last);
+			descend(w, level - 1, last, false);
 	return 0;
 }

@@ -19,6 +19,8 @@ struct walk {
 	uint64_t tree; /* for messages */
 	uint64_t visited;
 	uint8_t *bufs[BTRFS_MAX_LEVEL];
+	struct reader
+		*reader; /* of the lowest level that is asked for, where nearly all blocks are */
 	/* A block that fails its checks is shown all the same (WALK_ONE, by its address). */
 	bool show_damaged;
 };
@@ -33,7 +35,5 @@ void walk_end(struct walk *w);
  */
 #define WALK_ANY_LEVEL 0xff
 int walk_tree(struct walk *w, const struct ins_root *root, enum walk_order order);
-/* Reads one block into buf (nodesize); 0, or -errno with the reason told. */
-int walk_read(struct dump *d, uint64_t tree, const struct btrfs_block_expect *expect, void *buf);
 
 #endif
