@@ -90,7 +90,11 @@ struct text *dump_out_begin(void);
 /* Flushes; DUMP_OK, or DUMP_FAILED and a message if writing failed. */
 int dump_out_end(void);
 
-/* A line on a terminal, redrawn a few times a second, if stderr is one and stdout is not. */
+/*
+ * A line on the terminal that stderr is, redrawn a few times a second; none if stdout is a terminal
+ * too, where it would get between the lines of output, unless there are none (dump_progress_alone).
+ */
+void dump_progress_alone(void);
 void dump_progress(const char *what, uint64_t done, uint64_t total, const char *unit);
 void dump_progress_end(void);
 

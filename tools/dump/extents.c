@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char help[] =
 	"usage: ubtrfs-dump extents [OPTIONS] DEV... PATH\n\n"
@@ -95,6 +96,8 @@ static void show_text(struct extents *x, const struct ins_extent *e)
 			text_printf(x->t, " refs %llu", (unsigned long long)e->refs);
 		text_str(x->t, e->shared ? " shared\n" : "\n");
 	} else {
+		if (e->type == INS_INLINE)
+			text_printf(x->t, " bytes %llu", (unsigned long long)e->ram_bytes);
 		text_char(x->t, '\n');
 	}
 }
@@ -207,8 +210,12 @@ int cmd_extents(int argc, char **argv)
 	if (!dump_open(&x.d, false))
 		return DUMP_FAILED;
 	code = DUMP_FAILED;
-	if (path_find(&x.d, &p, argv[optind], &attr))
-		code = show_file(&x, &attr, argv[optind]);
+	if (path_find(&x.d, &p, argv[optind], &attr)) {
+		if (S_ISREG(attr.mode) || S_ISLNK(attr.mode))
+			code = show_file(&x, &attr, argv[optind]);
+		else
+			dump_error("%s: neither a regular file nor a symbolic link", argv[optind]);
+	}
 	end = dump_out_end();
 	return dump_close(&x.d, code == DUMP_OK ? end : code);
 }

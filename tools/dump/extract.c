@@ -248,6 +248,8 @@ int cmd_extract(int argc, char **argv)
 		return DUMP_FAILED;
 	}
 	raise_file_limit();
+	if (!x.d.json)
+		dump_progress_alone();
 	umask(077);
 	code = DUMP_FAILED;
 	if (path_find(&x.d, &p, argv[optind], &attr)) {

@@ -29,7 +29,7 @@ static const struct {
 
 /* ---- messages and progress ---- */
 
-static bool progress_shown;
+static bool progress_shown, progress_alone;
 
 static void clear_progress(void)
 {
@@ -64,6 +64,11 @@ void dump_warn(const char *fmt, ...)
 	va_end(ap);
 }
 
+void dump_progress_alone(void)
+{
+	progress_alone = true;
+}
+
 void dump_progress(const char *what, uint64_t done, uint64_t total, const char *unit)
 {
 	static int wanted = -1;
@@ -71,7 +76,7 @@ void dump_progress(const char *what, uint64_t done, uint64_t total, const char *
 	struct timespec now;
 
 	if (wanted < 0)
-		wanted = isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO);
+		wanted = isatty(STDERR_FILENO) && (progress_alone || !isatty(STDOUT_FILENO));
 	if (!wanted)
 		return;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
