@@ -3,9 +3,9 @@
  * The io_uring side of a batch, and the pool of rings that batches borrow from.
  *
  * A ring is used by one thread at a time; it has DEPTH pieces, each a part of a transfer of at most
- * BDEV_PIECE bytes. A short read puts the rest of its piece back into the ring. Results that mean
- * "not this way" (-EINVAL of an O_DIRECT file that lied, -EOPNOTSUPP) are read again by pread,
- * whose answer counts. No registered buffers: RLIMIT_MEMLOCK is small.
+ * BDEV_PIECE bytes; a flush is one piece of no bytes. A short transfer puts the rest of its piece
+ * back into the ring. Results that mean "not this way" (-EINVAL of an O_DIRECT file that lied,
+ * -EOPNOTSUPP) are done again by a system call, whose answer counts. No registered buffers: RLIMIT_MEMLOCK is small.
  *
  * When RINGS_MAX rings are lent the next batch gets none and preads: waiting for one could deadlock
  * a thread that runs two batches. If io_uring is forbidden once the process runs (a seccomp filter
@@ -219,12 +219,9 @@ static void piece_end(struct bdev_batch *b, struct piece *p, int res)
 	}
 }
 
-static void piece_read_now(struct bdev_batch *b, struct piece *p)
+static void piece_now(struct bdev_batch *b, struct piece *p)
 {
-	struct bdev_xfer *x = p->x;
-
-	piece_end(b, p,
-		  bdev_read_now(x->dev, x->off + p->start, (uint8_t *)x->buf + p->start, p->len));
+	piece_end(b, p, bdev_xfer_now(p->x, p->start, p->len));
 }
 
 static void piece_prepare(struct bdev_ring *r, struct piece *p)
@@ -235,7 +232,12 @@ static void piece_prepare(struct bdev_ring *r, struct piece *p)
 	uint8_t *buf = (uint8_t *)x->buf + p->start;
 
 	assert(sqe); /* as many entries as pieces */
-	io_uring_prep_read(sqe, bdev_fd_for(x->dev, pos, buf, p->len), buf, p->len, pos);
+	if (x->op == BDEV_READ)
+		io_uring_prep_read(sqe, bdev_fd_for(x->dev, pos, buf, p->len), buf, p->len, pos);
+	else if (x->op == BDEV_WRITE)
+		io_uring_prep_write(sqe, bdev_fd_for(x->dev, pos, buf, p->len), buf, p->len, pos);
+	else
+		io_uring_prep_fsync(sqe, x->dev->fd, IORING_FSYNC_DATASYNC);
 	io_uring_sqe_set_data(sqe, p);
 	p->next = NULL;
 	*r->prepared_end = p;
@@ -252,7 +254,7 @@ static struct piece *pop_prepared(struct bdev_ring *r)
 	return p;
 }
 
-/* What the kernel would not take is read here, and the ring is not used again. */
+/* What the kernel would not take is done here, and the ring is not used again. */
 static void ring_break(struct bdev_batch *b, int err)
 {
 	struct bdev_ring *r = b->ring;
@@ -262,7 +264,7 @@ static void ring_break(struct bdev_batch *b, int err)
 	pool.forbidden = err;
 	pthread_mutex_unlock(&pool.lock);
 	while (r->prepared)
-		piece_read_now(b, pop_prepared(r));
+		piece_now(b, pop_prepared(r));
 }
 
 static void ring_submit(struct bdev_batch *b)
@@ -305,8 +307,7 @@ void bdev_ring_fill(struct bdev_batch *b)
 		if (x->res || r->broken) {
 			pop_waiting(b);
 			if (!x->res)
-				x->res = bdev_read_now(x->dev, x->off + x->issued,
-						       (uint8_t *)x->buf + x->issued, len);
+				x->res = bdev_xfer_now(x, x->issued, len);
 			x->issued = x->len;
 			if (!x->pieces) {
 				b->in_flight--;
@@ -330,17 +331,17 @@ void bdev_ring_fill(struct bdev_batch *b)
 static void piece_done(struct bdev_batch *b, struct piece *p, int res)
 {
 	if (res == -EINVAL || res == -EOPNOTSUPP) {
-		piece_read_now(b, p);
+		piece_now(b, p);
 	} else if (res == -EINTR || res == -EAGAIN || (res > 0 && (uint32_t)res < p->len)) {
 		if (res > 0) {
 			p->start += (uint32_t)res;
 			p->len -= (uint32_t)res;
 		}
 		if (b->ring->broken)
-			piece_read_now(b, p);
+			piece_now(b, p);
 		else
 			piece_prepare(b->ring, p);
-	} else if (res == 0) {
+	} else if (res == 0 && p->len) {
 		piece_end(b, p, -EIO); /* the file has shrunk since it was opened */
 	} else {
 		piece_end(b, p, res < 0 ? res : 0);

@@ -9,6 +9,10 @@
 #define COUNTERS(X)                                                                              \
 	X(io_read_ops, "transfers read from devices")                                            \
 	X(io_read_bytes, "bytes read from devices")                                              \
+	X(io_write_ops, "transfers written to devices")                                          \
+	X(io_write_bytes, "bytes written to devices")                                            \
+	X(io_flushes, "flushes of devices")                                                      \
+	X(io_discard_bytes, "bytes discarded on devices")                                        \
 	X(io_errors, "transfers that a device failed")                                           \
 	X(vol_bad_copies, "copies that failed their check")                                      \
 	X(vol_rebuilds, "units rebuilt from parity")                                             \
