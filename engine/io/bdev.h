@@ -145,6 +145,11 @@ struct bdev_xfer *bdev_batch_reap(struct bdev_batch *b);
 int bdev_batch_wait(struct bdev_batch *b);
 
 /*
+ * Makes rings, as far as that is allowed, until there are `nr` for batches to borrow at a time: for a process
+ * that will forbid itself io_uring_setup. Batches that find none left pread.
+ */
+void bdev_rings_reserve(unsigned nr);
+/*
  * Ends the ring pool (all rings idle); later batches fill it again. For clean ends under leak checkers.
  * A child of fork() starts with an empty pool by itself.
  */

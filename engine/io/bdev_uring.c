@@ -10,7 +10,10 @@
  * When RINGS_MAX rings are lent the next batch gets none and preads: waiting for one could deadlock
  * a thread that runs two batches. If io_uring is forbidden once the process runs (a seccomp filter
  * put on after opening) the ring is broken: what the kernel did not take is pread, and no ring is
- * lent any more.
+ * lent any more. If only making rings is forbidden (bdev_rings_reserve was called before) those that
+ * exist go on.
+ *
+ * A ring can do nothing but read: io_uring would otherwise be a way around a seccomp filter.
  *
  * Locks: pool.lock guards the pool only. fork() leaves the child an empty pool: the parent's rings
  * would be shared with it.
@@ -23,7 +26,9 @@
 #include <liburing.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DEPTH 64
 #define RINGS_MAX 32
@@ -50,9 +55,10 @@ static struct {
 	pthread_mutex_t lock;
 	struct bdev_ring *idle;
 	unsigned nr;   /* rings that exist: idle ones and lent ones */
+	unsigned max;  /* how many may */
 	int forbidden; /* the error that says that trying again is no use */
 	bool fork_handled;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .max = RINGS_MAX};
 
 static void ring_free(struct bdev_ring *r)
 {
@@ -75,6 +81,7 @@ static void fork_child(void)
 	struct bdev_ring *r = pool.idle, *next;
 
 	pool.idle = NULL;
+	pool.max = RINGS_MAX;
 	pool.nr = 0; /* lent ones belonged to threads that the child does not have */
 	pthread_mutex_unlock(&pool.lock);
 	for (; r; r = next) {
@@ -83,10 +90,42 @@ static void fork_child(void)
 	}
 }
 
+/* By hand, since liburing 2.3 declares the functions for it and does not export them. */
+static int ring_restrict(struct io_uring *uring)
+{
+	struct io_uring_restriction reads = {
+		.opcode = IORING_RESTRICTION_SQE_OP,
+		.sqe_op = IORING_OP_READ,
+	};
+
+	if (syscall(SYS_io_uring_register, uring->ring_fd, IORING_REGISTER_RESTRICTIONS, &reads, 1) ||
+	    syscall(SYS_io_uring_register, uring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0))
+		return -errno;
+	return 0;
+}
+
+/* Kernels before 5.10 have no restrictions: there the ring is an ordinary one. */
+static int ring_setup(struct io_uring *uring, unsigned flags)
+{
+	struct io_uring_params params = {.flags = flags | IORING_SETUP_R_DISABLED};
+	int err = io_uring_queue_init_params(DEPTH, uring, &params);
+
+	if (err == -EINVAL) {
+		params = (struct io_uring_params){.flags = flags};
+		return io_uring_queue_init_params(DEPTH, uring, &params);
+	}
+	if (!err) {
+		err = ring_restrict(uring);
+		if (err)
+			io_uring_queue_exit(uring);
+	}
+	return err;
+}
+
 static int ring_create(struct bdev_ring **out_ring)
 {
 	struct bdev_ring *r = eng_zalloc(sizeof(*r));
-	struct io_uring_params params = {0};
+	unsigned flags = 0;
 	int ret;
 
 	*out_ring = NULL;
@@ -95,13 +134,11 @@ static int ring_create(struct bdev_ring **out_ring)
 #ifdef IORING_SETUP_COOP_TASKRUN
 	/* We always enter the kernel to wait: it need not interrupt us to deliver. Since
 	 * Linux 5.19. */
-	params.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+	flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 #endif
-	ret = io_uring_queue_init_params(DEPTH, &r->uring, &params);
-	if (ret == -EINVAL) {
-		params = (struct io_uring_params){0};
-		ret = io_uring_queue_init_params(DEPTH, &r->uring, &params);
-	}
+	ret = ring_setup(&r->uring, flags);
+	if (ret == -EINVAL)
+		ret = ring_setup(&r->uring, 0);
 	if (ret) {
 		free(r);
 		return ret;
@@ -129,7 +166,7 @@ static int pool_take(struct bdev_ring **out_ring)
 		ret = pool.forbidden;
 	else if (pool.idle)
 		pool.idle = pool.idle->next;
-	else if (pool.nr == RINGS_MAX)
+	else if (pool.nr >= pool.max)
 		ret = -EAGAIN;
 	else
 		pool.nr++;
@@ -143,8 +180,12 @@ static int pool_take(struct bdev_ring **out_ring)
 	if (ret) {
 		pthread_mutex_lock(&pool.lock);
 		pool.nr--;
-		if (ret == -ENOSYS || ret == -EPERM || ret == -EACCES)
-			pool.forbidden = ret;
+		if (ret == -ENOSYS || ret == -EPERM || ret == -EACCES) {
+			if (pool.nr)
+				pool.max = pool.nr;
+			else
+				pool.forbidden = ret;
+		}
 		pthread_mutex_unlock(&pool.lock);
 	}
 	return ret;
@@ -184,6 +225,20 @@ void bdev_ring_put(struct bdev_ring *r)
 	pthread_mutex_unlock(&pool.lock);
 	if (broken)
 		ring_free(r);
+}
+
+void bdev_rings_reserve(unsigned nr)
+{
+	struct bdev_ring *taken = NULL, *r;
+
+	while (nr-- > 0 && !pool_take(&r)) {
+		r->next = taken;
+		taken = r;
+	}
+	for (; taken; taken = r) {
+		r = taken->next;
+		bdev_ring_put(taken);
+	}
 }
 
 void bdev_rings_destroy(void)
