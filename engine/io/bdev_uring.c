@@ -13,7 +13,8 @@
  * lent any more. If only making rings is forbidden (bdev_rings_reserve was called before) those that
  * exist go on.
  *
- * A ring can do nothing but read: io_uring would otherwise be a way around a seccomp filter.
+ * A ring can read, write and flush what is open, and nothing else: io_uring would otherwise be a way
+ * around a seccomp filter.
  *
  * Locks: pool.lock guards the pool only. fork() leaves the child an empty pool: the parent's rings
  * would be shared with it.
@@ -90,15 +91,17 @@ static void fork_child(void)
 	}
 }
 
-/* By hand, since liburing 2.3 declares the functions for it and does not export them. */
+/* What piece_prepare uses. By hand, since liburing 2.3 declares the functions and does not export them. */
 static int ring_restrict(struct io_uring *uring)
 {
-	struct io_uring_restriction reads = {
-		.opcode = IORING_RESTRICTION_SQE_OP,
-		.sqe_op = IORING_OP_READ,
+	struct io_uring_restriction ops[] = {
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READ},
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITE},
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC},
 	};
 
-	if (syscall(SYS_io_uring_register, uring->ring_fd, IORING_REGISTER_RESTRICTIONS, &reads, 1) ||
+	if (syscall(SYS_io_uring_register, uring->ring_fd, IORING_REGISTER_RESTRICTIONS, ops,
+		    sizeof(ops) / sizeof(ops[0])) ||
 	    syscall(SYS_io_uring_register, uring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0))
 		return -errno;
 	return 0;
