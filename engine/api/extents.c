@@ -140,11 +140,10 @@ int ins_extents(struct eng_fs *efs, struct eng_ino id, int (*fn)(void *arg, cons
 
 	if (!ret)
 		ret = ino_load(fs, root, id.ino, &attr);
-	if (!ret)
-		ret = fext_begin(&it, fs, root, id.ino, 0, UINT64_MAX);
 	if (ret)
 		return ret;
-	while ((ret = fext_next(&it, &x)) == 0) {
+	ret = fext_begin(&it, fs, root, id.ino, 0, UINT64_MAX);
+	while (!ret && (ret = fext_next(&it, &x)) == 0) {
 		struct ins_extent e = {
 			.off = x.off,
 			.len = x.len,

@@ -38,9 +38,49 @@ static int resolve_target(struct eng_fs *efs, uint64_t subvol, const struct dir_
 	}
 	if (ret && ret != -ENOENT)
 		return ret;
+	if (ret == -ENOENT)
+		msg_warn(efs->fs.msg, "subvolume %llu: subvolume %llu is referred to and not there: "
+			 "shown as an empty directory",
+			 (unsigned long long)subvol, (unsigned long long)target->id);
 	*out_id = (struct eng_ino){ subvol, ENG_STUB_INO };
 	*out_stub_of = target->id;
 	return 0;
+}
+
+/* An entry says what it leads to, and so does the inode: if they differ, one of them was overwritten. */
+static int check_type(struct eng_fs *efs, struct eng_ino dir, uint8_t entry_type, const struct eng_attr *attr)
+{
+	uint8_t type = BTRFS_FT_UNKNOWN;
+
+	switch (attr->mode & S_IFMT) {
+	case S_IFREG:
+		type = BTRFS_FT_REG_FILE;
+		break;
+	case S_IFDIR:
+		type = BTRFS_FT_DIR;
+		break;
+	case S_IFCHR:
+		type = BTRFS_FT_CHRDEV;
+		break;
+	case S_IFBLK:
+		type = BTRFS_FT_BLKDEV;
+		break;
+	case S_IFIFO:
+		type = BTRFS_FT_FIFO;
+		break;
+	case S_IFSOCK:
+		type = BTRFS_FT_SOCK;
+		break;
+	case S_IFLNK:
+		type = BTRFS_FT_SYMLINK;
+		break;
+	}
+	if (type == entry_type)
+		return 0;
+	return msg_corrupt(efs->fs.msg,
+			   "subvolume %llu directory %llu: an entry of type %u leads to inode %llu of mode 0%o",
+			   (unsigned long long)dir.subvol, (unsigned long long)dir.ino, entry_type,
+			   (unsigned long long)attr->id.ino, attr->mode);
 }
 
 /* A stub has no inode item: it looks like its directory, empty and read-only. */
@@ -86,7 +126,8 @@ int eng_lookup(struct eng_fs *efs, struct eng_ino dir, const char *name, size_t 
 		err = resolve_target(efs, dir.subvol, &target, &id, &stub_of);
 	if (err)
 		return err;
-	return stub_of ? stub_attr(efs, dir, stub_of, out_attr) : eng_getattr(efs, id, out_attr);
+	err = stub_of ? stub_attr(efs, dir, stub_of, out_attr) : eng_getattr(efs, id, out_attr);
+	return err ? err : check_type(efs, dir, target.type, out_attr);
 }
 
 int eng_parent(struct eng_fs *efs, struct eng_ino dir, struct eng_ino *out_parent)

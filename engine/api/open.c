@@ -176,6 +176,7 @@ struct global_tree {
 	const char *name;
 	size_t offset;            /* of its bt_root in struct fs */
 	bool required;
+	uint64_t compat_ro, incompat; /* features that make it required */
 };
 
 static const struct global_tree global_trees[] = {
@@ -184,9 +185,12 @@ static const struct global_tree global_trees[] = {
 	{ BTRFS_CSUM_TREE_OBJECTID, "the checksum tree", offsetof(struct fs, csum_root), true },
 	{ BTRFS_UUID_TREE_OBJECTID, "the uuid tree", offsetof(struct fs, uuid_root), false },
 	{ BTRFS_QUOTA_TREE_OBJECTID, "the quota tree", offsetof(struct fs, quota_root), false },
-	{ BTRFS_FREE_SPACE_TREE_OBJECTID, "the free space tree", offsetof(struct fs, fst_root), false },
-	{ BTRFS_BLOCK_GROUP_TREE_OBJECTID, "the block group tree", offsetof(struct fs, bg_root), false },
-	{ BTRFS_RAID_STRIPE_TREE_OBJECTID, "the raid stripe tree", offsetof(struct fs, stripe_root), false },
+	{ BTRFS_FREE_SPACE_TREE_OBJECTID, "the free space tree", offsetof(struct fs, fst_root), false,
+	  .compat_ro = BTRFS_FEATURE_COMPAT_RO_FREE_SPACE_TREE },
+	{ BTRFS_BLOCK_GROUP_TREE_OBJECTID, "the block group tree", offsetof(struct fs, bg_root), false,
+	  .compat_ro = BTRFS_FEATURE_COMPAT_RO_BLOCK_GROUP_TREE },
+	{ BTRFS_RAID_STRIPE_TREE_OBJECTID, "the raid stripe tree", offsetof(struct fs, stripe_root), false,
+	  .incompat = BTRFS_FEATURE_INCOMPAT_RAID_STRIPE_TREE },
 };
 
 /* What reading cannot do without, and what a damaged filesystem may lack under rescue=ignorebadroots. */
@@ -194,19 +198,23 @@ static int load_global_tree(struct eng_fs *efs, const struct global_tree *g)
 {
 	struct fs *fs = &efs->fs;
 	struct bt_root *slot = (struct bt_root *)((char *)fs + g->offset);
+	bool required = g->required || (g->compat_ro & le64_get(fs->super.compat_ro_flags)) ||
+			(g->incompat & le64_get(fs->super.incompat_flags));
 	struct root root;
 	int err = root_load(fs, g->id, &root);
 
+	if (PLANTED("open_optional_trees"))
+		required = g->required;
 	if (!err) {
 		*slot = root.bt;
 		err = probe_root(slot);
 	}
-	if (!err || (err == -ENOENT && !g->required))
+	if (!err || (err == -ENOENT && !required))
 		return 0;
 	*slot = (struct bt_root){ 0 };
 	if (err == -ENOMEM)
 		return err;
-	if (!g->required || (fs->rescue & ENG_RESCUE_IGNOREBADROOTS)) {
+	if (!required || (fs->rescue & ENG_RESCUE_IGNOREBADROOTS)) {
 		msg_warn(fs->msg, "%s cannot be read (%s): going on without", g->name, strerror(-err));
 		if (g->id == BTRFS_CSUM_TREE_OBJECTID)
 			fs->rescue |= ENG_RESCUE_IGNOREDATACSUMS;
@@ -391,9 +399,6 @@ static int open_given(struct eng_fs *efs, const struct eng_open_opts *opts)
 		while (nr-- > 0)
 			bdev_close(devs[nr]);
 	} else {
-		/* A front end may put itself into a sandbox later: what needs making is made now. */
-		if (opts->threads && bdev_uses_uring(devs[0]))
-			bdev_rings_reserve(opts->threads + MAX_WORKERS);
 		err = api_open_devices(devs, nr, opts, efs);
 	}
 	free(devs);

@@ -181,10 +181,9 @@ static int check_subvol(struct fs *fs, const struct root *root)
 	/* A deleted subvolume stays until the cleaner has dropped its blocks; nothing may enter it. */
 	if (!le32_get(root->item.refs))
 		return -ENOENT;
-	if (root->root_dirid < BTRFS_FIRST_FREE_OBJECTID ||
-	    root->root_dirid > BTRFS_LAST_FREE_OBJECTID)
+	if (root->root_dirid != BTRFS_FIRST_FREE_OBJECTID)
 		return msg_corrupt(fs->msg,
-				   "root item of subvolume %llu: top directory %llu, expected at least %llu",
+				   "root item of subvolume %llu: top directory %llu, expected %llu",
 				   (unsigned long long)root->bt.id,
 				   (unsigned long long)root->root_dirid, BTRFS_FIRST_FREE_OBJECTID);
 	return 0;
