@@ -52,7 +52,7 @@ struct eng_open_opts {
 	bool partial;             /* inspection: only what can be opened; file functions may be absent */
 	uint64_t metadata_cache;  /* bytes, hard cap; 0: 64 MiB */
 	uint64_t readahead;       /* bytes for all open files together; 0: 32 MiB */
-	unsigned threads;         /* most callers at once; 0: 16 */
+	unsigned threads;         /* most callers at once, and their io_urings are made at once; 0: 16, as needed */
 	int workers;              /* threads of our own; -1: one a CPU, at most 8; 0: none */
 	bool no_uring;            /* use pread even where io_uring is allowed */
 	int prefer_copy;          /* 0: any; n: read copy n first */

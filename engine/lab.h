@@ -18,10 +18,12 @@ int lab_open_images(const struct lab_image *images, unsigned nr, const struct en
 void lab_counters(struct eng_fs *fs, void (*fn)(void *arg, const char *name, const char *text, uint64_t value),
 		  void *arg);
 
-/* Fault points (engine/util/fault.h): the nth allocation or read from now on fails once. */
+/* Fault points (engine/util/fault.h): the nth allocation, read, write or flush from now on fails once. */
 enum lab_fault {
 	LAB_FAULT_ALLOC,
 	LAB_FAULT_READ,
+	LAB_FAULT_WRITE,
+	LAB_FAULT_FLUSH,
 };
 void lab_fault_arm(enum lab_fault kind, uint64_t nth);
 uint64_t lab_fault_count(enum lab_fault kind);

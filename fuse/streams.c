@@ -134,6 +134,19 @@ static void release(struct streams *st, struct slot *s, bool ended)
 	eng_file_close(old);
 }
 
+/*
+ * Less than was asked means to the kernel that the file ends there, and it would cut its size. Where a bad
+ * sector is the reason the request fails as a whole; the kernel then asks for its pages one by one.
+ */
+static ssize_t whole_or_error(const struct eng_file *file, uint64_t off, size_t len, ssize_t got)
+{
+	uint64_t size = eng_file_attr(file)->size;
+
+	if (got < 0 || (size_t)got == len || off + (size_t)got >= size)
+		return got;
+	return -EIO;
+}
+
 ssize_t streams_read(struct streams *st, struct eng_ino id, uint64_t off, void *buf, size_t len)
 {
 	struct slot *s = take(st, id);
@@ -146,13 +159,13 @@ ssize_t streams_read(struct streams *st, struct eng_ino id, uint64_t off, void *
 		if (err)
 			return err;
 		if (!off && eng_file_attr(file)->size <= len) {
-			got = eng_file_read(file, off, buf, len);
+			got = whole_or_error(file, off, len, eng_file_read(file, off, buf, len));
 			eng_file_close(file);
 			return got;
 		}
 		s = insert(st, id, file);
 	}
-	got = eng_file_read(s->file, off, buf, len);
+	got = whole_or_error(s->file, off, len, eng_file_read(s->file, off, buf, len));
 	release(st, s, got >= 0 && off + (size_t)got >= eng_file_attr(s->file)->size);
 	return got;
 }

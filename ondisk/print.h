@@ -21,6 +21,7 @@ struct btrfs_print {
 	uint32_t nodesize;
 	uint32_t sectorsize;
 	uint16_t csum_size;
+	bool simple_quota; /* the SIMPLE_QUOTA feature is on */
 	bool hide_names;   /* names and xattr values become HIDDEN */
 	bool csum_headers; /* the checksum of each block */
 	bool csum_items;   /* the checksums in EXTENT_CSUM items */

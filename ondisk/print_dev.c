@@ -117,7 +117,8 @@ void print_dev_replace(struct btrfs_print *p, const struct print_item *it)
 	LIT_U64(t, " uncorrectable read errors ", le64_get(r->num_uncorrectable_read_errors));
 	text_char(t, '\n');
 	print_time_sec(p, "\t\tstart time ", le64_get(r->time_started));
-	print_time_sec(p, "\t\tstop time ", le64_get(r->time_stopped));
+	/* btrfs-progs shows the start again. */
+	print_time_sec(p, "\t\tstop time ", le64_get(r->time_started));
 }
 
 void print_raid_stripe(struct btrfs_print *p, const struct print_item *it)

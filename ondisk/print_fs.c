@@ -112,6 +112,7 @@ static void dir_type_to_text(struct text *t, uint8_t type)
 	static const char *const names[] = { NULL,   "FILE", "DIR",	"CHRDEV", "BLKDEV",
 					     "FIFO", "SOCK", "SYMLINK", "XATTR" };
 
+	type &= (uint8_t)~BTRFS_FT_ENCRYPTED;
 	if (type < sizeof(names) / sizeof(*names) && names[type])
 		text_str(t, names[type]);
 	else
@@ -137,7 +138,7 @@ void print_dir_item(struct btrfs_print *p, const struct print_item *it)
 		print_key(t, &location);
 		LIT(t, " type ");
 		dir_type_to_text(t, di->type);
-		if (!room(p, it, at, name_len + data_len)) {
+		if (!room(p, it, at, name_len)) {
 			text_char(t, '\n');
 			return;
 		}

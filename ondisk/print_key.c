@@ -251,26 +251,36 @@ const char *btrfs_super_flag_name(unsigned bit)
 
 void btrfs_bg_flags_to_text(struct text *t, uint64_t flags)
 {
-	static const char *const profiles[] = { "|RAID0", "|RAID1", "|DUP",	"|RAID10",
-						"|RAID5", "|RAID6", "|RAID1C3", "|RAID1C4" };
-	uint64_t profile = flags & BTRFS_BLOCK_GROUP_PROFILE_MASK;
-	bool some = false;
+	/* Of several profiles (never legal) the first in this order. */
+	static const struct {
+		uint64_t bit;
+		const char *name;
+	} profiles[] = {
+		{ BTRFS_BLOCK_GROUP_RAID10, "|RAID10" },
+		{ BTRFS_BLOCK_GROUP_RAID1, "|RAID1" },
+		{ BTRFS_BLOCK_GROUP_RAID1C3, "|RAID1C3" },
+		{ BTRFS_BLOCK_GROUP_RAID1C4, "|RAID1C4" },
+		{ BTRFS_BLOCK_GROUP_DUP, "|DUP" },
+		{ BTRFS_BLOCK_GROUP_RAID0, "|RAID0" },
+		{ BTRFS_BLOCK_GROUP_RAID5, "|RAID5" },
+		{ BTRFS_BLOCK_GROUP_RAID6, "|RAID6" },
+	};
+	bool data = flags & BTRFS_BLOCK_GROUP_DATA;
 
-	if (flags & BTRFS_BLOCK_GROUP_DATA) {
+	if (data)
 		LIT(t, "DATA");
-		some = true;
-	}
-	if (flags & BTRFS_BLOCK_GROUP_METADATA) {
-		text_str(t, some ? "|METADATA" : "METADATA");
-		some = true;
-	}
+	if (flags & BTRFS_BLOCK_GROUP_METADATA)
+		text_str(t, data ? "|METADATA" : "METADATA");
+	/* With METADATA alone, which is never legal, there is no bar. */
 	if (flags & BTRFS_BLOCK_GROUP_SYSTEM)
-		text_str(t, some ? "|SYSTEM" : "SYSTEM");
-	/* Of several profile bits (never legal) the highest counts. */
-	if (profile)
-		text_str(t, profiles[63 - __builtin_clzll(profile >> 3)]);
-	else
-		LIT(t, "|single");
+		text_str(t, data ? "|SYSTEM" : "SYSTEM");
+	for (size_t i = 0; i < sizeof(profiles) / sizeof(*profiles); i++) {
+		if (flags & profiles[i].bit) {
+			text_str(t, profiles[i].name);
+			return;
+		}
+	}
+	LIT(t, "|single");
 }
 
 void btrfs_inode_flags_to_text(struct text *t, uint64_t flags)
@@ -386,7 +396,7 @@ static void local_time_to_text(struct btrfs_print *p, uint64_t seconds)
 {
 	int64_t sec = (int64_t)seconds;
 	uint64_t local;
-	char out[20];
+	char out[64];
 
 	/* From 1970 on (a day kept for the zone) to the last four-digit year; the rest is libc's.
 	 */

@@ -16,6 +16,7 @@ void btrfs_print_init(struct btrfs_print *p, struct text *out, const struct btrf
 	p->nodesize = geo->nodesize;
 	p->sectorsize = geo->sectorsize;
 	p->csum_size = geo->csum_size;
+	p->simple_quota = geo->incompat & BTRFS_FEATURE_INCOMPAT_SIMPLE_QUOTA;
 }
 
 void print_problem(struct btrfs_print *p, const char *fmt, ...)

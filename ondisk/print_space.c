@@ -8,9 +8,8 @@ static void extent_flags_to_text(struct text *t, uint64_t flags)
 {
 	if (flags & BTRFS_EXTENT_FLAG_DATA)
 		LIT(t, "DATA");
-	/* Both together are never legal; what we follow forgets the bar then. */
 	if (flags & BTRFS_EXTENT_FLAG_TREE_BLOCK)
-		LIT(t, "TREE_BLOCK");
+		text_str(t, flags & BTRFS_EXTENT_FLAG_DATA ? "|TREE_BLOCK" : "TREE_BLOCK");
 	if (flags & BTRFS_BLOCK_FLAG_FULL_BACKREF)
 		LIT(t, "|FULL_BACKREF");
 }
@@ -266,7 +265,7 @@ void print_qgroup_status(struct btrfs_print *p, const struct print_item *it)
 		text_char(t, ')');
 	}
 	LIT_U64(t, " scan ", le64_get(st->rescan));
-	if (flags & BTRFS_QGROUP_STATUS_FLAG_SIMPLE_MODE)
+	if (p->simple_quota)
 		LIT_U64(t, " enable_gen ", le64_get(st->enable_gen));
 	text_char(t, '\n');
 }

@@ -6,38 +6,36 @@
 
 #include <string.h>
 
-/* Bits that btrfs-progs 6.14 knows; others it calls unknown, and so it is here. */
-#define SUPER_FLAGS_NAMED                                                                          \
-	(3ULL | BTRFS_SUPER_FLAG_SEEDING | BTRFS_SUPER_FLAG_METADUMP |                             \
-	 BTRFS_SUPER_FLAG_METADUMP_V2 | BTRFS_SUPER_FLAG_CHANGING_FSID |                           \
-	 BTRFS_SUPER_FLAG_CHANGING_FSID_V2 | BTRFS_SUPER_FLAG_CHANGING_BG_TREE |                   \
-	 BTRFS_SUPER_FLAG_CHANGING_DATA_CSUM | BTRFS_SUPER_FLAG_CHANGING_META_CSUM)
-#define COMPAT_RO_NAMED 15ULL
-#define INCOMPAT_NAMED (0x1fffULL | BTRFS_FEATURE_INCOMPAT_SIMPLE_QUOTA)
+/* Bits that btrfs-progs 6.14 names, in its order; others it calls unknown (VERITY too), and so it
+ * is here. */
+static const uint8_t super_flag_bits[] = { 0, 1, 35, 36, 32, 33, 34, 38, 39, 40 };
+static const uint8_t compat_ro_bits[] = { 0, 1, 3 };
+static const uint8_t incompat_bits[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16 };
 
 /* "\t\t\t( A |\n\t\t\t  B )": the named bits in order, then what is left as a number. */
 static void print_flags(struct text *t, uint64_t flags, const char *(*name)(unsigned bit),
-			uint64_t named)
+			const uint8_t *bits, size_t nr)
 {
 	bool first = true;
 
 	if (!flags)
 		return;
 	LIT(t, "\t\t\t( ");
-	for (unsigned bit = 0; bit < 64; bit++) {
-		if (!(flags & named & 1ULL << bit))
+	for (size_t i = 0; i < nr; i++) {
+		if (!(flags & 1ULL << bits[i]))
 			continue;
+		flags &= ~(1ULL << bits[i]);
 		if (!first)
 			LIT(t, "|\n\t\t\t  ");
-		text_str(t, name(bit));
+		text_str(t, name(bits[i]));
 		text_char(t, ' ');
 		first = false;
 	}
-	if (flags & ~named) {
+	if (flags) {
 		if (!first)
 			LIT(t, "|\n\t\t\t  ");
 		LIT(t, "unknown flag: 0x");
-		text_hex(t, flags & ~named, 0);
+		text_hex(t, flags, 0);
 		text_char(t, ' ');
 	}
 	LIT(t, ")\n");
@@ -198,7 +196,8 @@ static void print_identity(struct text *t, const struct btrfs_super_block *sb)
 	LIT(t, "\nflags\t\t\t0x");
 	text_hex(t, le64_get(sb->flags), 0);
 	text_char(t, '\n');
-	print_flags(t, le64_get(sb->flags), btrfs_super_flag_name, SUPER_FLAGS_NAMED);
+	print_flags(t, le64_get(sb->flags), btrfs_super_flag_name, super_flag_bits,
+		    sizeof(super_flag_bits));
 	LIT(t, "magic\t\t\t");
 	print_printable(t, &sb->magic, sizeof(sb->magic));
 	text_str(t, le64_get(sb->magic) == BTRFS_MAGIC ? " [match]\n" : " [DON'T MATCH]\n");
@@ -241,11 +240,12 @@ void btrfs_print_super(struct btrfs_print *p, const struct btrfs_super_block *sb
 	LIT(t, "\ncompat_ro_flags\t\t0x");
 	text_hex(t, le64_get(sb->compat_ro_flags), 0);
 	text_char(t, '\n');
-	print_flags(t, le64_get(sb->compat_ro_flags), btrfs_compat_ro_name, COMPAT_RO_NAMED);
+	print_flags(t, le64_get(sb->compat_ro_flags), btrfs_compat_ro_name, compat_ro_bits,
+		    sizeof(compat_ro_bits));
 	LIT(t, "incompat_flags\t\t0x");
 	text_hex(t, incompat, 0);
 	text_char(t, '\n');
-	print_flags(t, incompat, btrfs_incompat_name, INCOMPAT_NAMED);
+	print_flags(t, incompat, btrfs_incompat_name, incompat_bits, sizeof(incompat_bits));
 	LIT_U64(t, "cache_generation\t", le64_get(sb->cache_generation));
 	LIT_U64(t, "\nuuid_tree_generation\t", le64_get(sb->uuid_tree_generation));
 	text_char(t, '\n');

@@ -46,7 +46,16 @@ void lab_counters(struct eng_fs *efs,
 
 static enum fault_kind fault_kind_of(enum lab_fault kind)
 {
-	return kind == LAB_FAULT_ALLOC ? FAULT_ALLOC : FAULT_READ;
+	switch (kind) {
+	case LAB_FAULT_READ:
+		return FAULT_READ;
+	case LAB_FAULT_WRITE:
+		return FAULT_WRITE;
+	case LAB_FAULT_FLUSH:
+		return FAULT_FLUSH;
+	default:
+		return FAULT_ALLOC;
+	}
 }
 
 void lab_fault_arm(enum lab_fault kind, uint64_t nth)

@@ -399,6 +399,9 @@ static int open_given(struct eng_fs *efs, const struct eng_open_opts *opts)
 		while (nr-- > 0)
 			bdev_close(devs[nr]);
 	} else {
+		/* A front end may put itself into a sandbox later: what needs making is made now. */
+		if (opts->threads && bdev_uses_uring(devs[0]))
+			bdev_rings_reserve(opts->threads + MAX_WORKERS);
 		err = api_open_devices(devs, nr, opts, efs);
 	}
 	free(devs);

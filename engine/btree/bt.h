@@ -16,6 +16,8 @@
 
 #define BT_MAX_LEVEL 8
 
+struct bt_tree;
+
 /* Where a tree starts. Copied freely; says nothing of who owns it. */
 struct bt_root {
 	struct eb_cache *cache;
@@ -24,11 +26,21 @@ struct bt_root {
 	uint64_t generation;
 	uint8_t level;
 	bool any_owner;           /* log and relocation trees; a subvolume's blocks may be any subvolume's anyway */
+	struct bt_tree *tree;     /* not NULL: it changes, bt_live.h; searches then start at the tree's present root */
 };
 
 enum bt_readahead {
 	BT_READAHEAD_NONE,
 	BT_READAHEAD_FORWARD,     /* the following leaves are wanted too: directory and tree walks */
+};
+
+/* btree/'s own. */
+struct bt_path_live {
+	uint8_t locked;           /* levels whose node is locked, a bit each */
+	bool change;              /* …for writing */
+	bool copy;                /* nodes[0] is a private copy */
+	bool bounded;             /* all keys of the leaf are below `bound`, where the next one starts */
+	struct btrfs_key bound;
 };
 
 struct bt_path {
@@ -37,6 +49,7 @@ struct bt_path {
 	const struct bt_root *root;
 	enum bt_readahead readahead; /* set by the caller before the search, kept by release */
 	uint64_t ra_end;          /* read-ahead's own: how far it is in nodes[1], and by how much at a time */
+	struct bt_path_live live; /* of a path in a tree that changes */
 };
 
 #define BT_PATH_INIT { .nodes = { 0 } }

@@ -20,7 +20,7 @@ static int bad_extent(const struct fext_iter *it, uint64_t off, const char *what
 		      uint64_t limit)
 {
 	return msg_corrupt(it->fs->msg,
-			   "subvolume %llu inode %llu extent at %llu: %s %llu, expected at most %llu",
+			   "subvolume %llu inode %llu extent at %llu: %s %llu, limit %llu",
 			   (unsigned long long)it->root->bt.id, (unsigned long long)it->ino,
 			   (unsigned long long)off, what, (unsigned long long)found,
 			   (unsigned long long)limit);
@@ -62,12 +62,8 @@ static int parse_regular(const struct fext_iter *it, const struct btrfs_file_ext
 	ext->ram_bytes = ram;
 	if (ext->compression && ram > FEXT_MAX_COMPRESSED)
 		return bad_extent(it, ext->off, "decompressed bytes", ram, FEXT_MAX_COMPRESSED);
-	if (ext->compression && !ext->disk_len)
-		return msg_corrupt(it->fs->msg,
-				   "subvolume %llu inode %llu extent at %llu: no compressed bytes",
-				   (unsigned long long)it->root->bt.id,
-				   (unsigned long long)it->ino, (unsigned long long)ext->off);
-	if (ext->compression && ext->disk_len > FEXT_MAX_COMPRESSED)
+	/* None at all is no stream, and no read. (The 0 wraps.) */
+	if (ext->compression && ext->disk_len - 1 >= FEXT_MAX_COMPRESSED)
 		return bad_extent(it, ext->off, "compressed bytes", ext->disk_len,
 				  FEXT_MAX_COMPRESSED);
 	if (__builtin_add_overflow(ext->ram_off, ext->len, &end) || end > ram)

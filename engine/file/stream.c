@@ -1,330 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Streams: noticing sequential reading, reading ahead of it, and keeping decompressed extents.
- *
- * Words: a *buffer* holds bytes of one stream: a *chunk* is a stretch of the file read ahead, a *kept
- * extent* is a whole decompressed one of which only a part was wanted. A *run* is a reading forward, as
- * seen through several threads whose requests overtake each other by a little.
+ * Streams: noticing sequential reading, and reading ahead of it.
  *
  * Life of a chunk, under the lock:
  *   QUEUED --chunk_claim: a worker, or a reader that needs it at once--> READING --chunk_fill--> READY
- * Its job in the pool holds a reference until it was entered, whoever filled the chunk.
+ * Its job in the pool holds a reference until it ends, whoever filled the chunk. A reader that meets a
+ * chunk without the bytes it wants (they are bad) reads for itself, and gets the error first hand.
  *
- * Invariants:
- * 1. A buffer with references is not freed. One that is `dead` is on no list and goes with its last one.
- * 2. A buffer is on the lru ⇔ it is READY and not dead. Only what is on the lru without references is
- *    taken from its stream for another, and only after IDLE_SEC.
- * 3. readahead.used counts the bytes of all buffers and of the spares; it never passes the cap.
- * 4. Chunks of a stream do not overlap and ascend in its list.
- *
- * Locks: readahead.lock alone guards all streams' lists; never held over a read, a copy or a pool call.
+ * Words, invariants and locks: stream_priv.h.
  */
-#include "engine/file/fread_priv.h"
+#include "engine/file/stream_priv.h"
 #include "engine/util/fault.h"
 
-#include <bsd/sys/queue.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define CHUNK_BYTES (512u << 10)
 #define WINDOW_MAX (4u << 20)
 /* A run is a run after so many bytes one behind the other. */
 #define RUN_BYTES (64u << 10)
 /* How far a request may be ahead of the others, or behind them, and still be of the run. */
 #define RUN_AHEAD (1u << 20)
 #define RUN_BEHIND (2u << 20)
-#define KEPT_EXTENTS 4
-#define IDLE_SEC 1
-
-enum buf_state {
-	QUEUED,
-	READING,
-	READY,
-};
-
-struct stream_buf {
-	struct pool_job job;
-	struct fread_stream *s;
-	TAILQ_ENTRY(stream_buf) of_stream, of_lru;
-	enum buf_state state;
-	bool is_chunk, dead;
-	unsigned refs;
-	uint64_t off;             /* chunk: in the file */
-	uint32_t len;             /* bytes wanted of the file */
-	uint32_t got;             /* bytes there */
-	uint32_t given;           /* bytes that readers took */
-	struct fext ext;          /* kept extent */
-	time_t used_sec;
-	uint32_t size;            /* of data */
-	uint8_t *data;
-};
-
-TAILQ_HEAD(buf_list, stream_buf);
-
-struct spare {
-	struct spare *next;
-};
-
-struct readahead {
-	pthread_mutex_t lock;
-	pthread_cond_t ready;     /* some chunk became READY, or a job was entered */
-	uint64_t cap, used;
-	struct buf_list lru;
-	struct spare *spares;     /* chunk-sized memory, to not have the kernel clear it each time */
-};
-
-struct fread_stream {
-	struct fread_src src;
-	struct readahead *ra;
-	struct buf_list chunks, kept;
-	unsigned kept_nr;
-	unsigned jobs;            /* submitted or to be, and not yet entered or not yet filled */
-	uint64_t run_end;         /* where the run's furthest request ended */
-	uint64_t run_bytes;       /* of the run, one behind the other */
-	uint64_t ahead_end;       /* where the next chunk starts */
-	uint32_t window;          /* bytes to be ahead of run_end; 0: not reading ahead */
-};
-
-int readahead_create(uint64_t cap, struct readahead **out_ra)
-{
-	struct readahead *ra = eng_zalloc(sizeof(*ra));
-
-	*out_ra = NULL;
-	if (!ra)
-		return -ENOMEM;
-	pthread_mutex_init(&ra->lock, NULL);
-	pthread_cond_init(&ra->ready, NULL);
-	ra->cap = cap;
-	TAILQ_INIT(&ra->lru);
-	*out_ra = ra;
-	return 0;
-}
-
-static bool spare_free_locked(struct readahead *ra)
-{
-	struct spare *spare = ra->spares;
-
-	if (!spare)
-		return false;
-	ra->spares = spare->next;
-	ra->used -= CHUNK_BYTES;
-	free(spare);
-	return true;
-}
-
-void readahead_destroy(struct readahead *ra)
-{
-	if (!ra)
-		return;
-	while (spare_free_locked(ra))
-		;
-	pthread_cond_destroy(&ra->ready);
-	pthread_mutex_destroy(&ra->lock);
-	free(ra);
-}
-
-uint64_t readahead_used(struct readahead *ra)
-{
-	uint64_t used;
-
-	pthread_mutex_lock(&ra->lock);
-	used = ra->used;
-	pthread_mutex_unlock(&ra->lock);
-	return used;
-}
-
-static time_t now_sec(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-	return ts.tv_sec;
-}
-
-/* ---- buffers ---- */
-
-static void buf_free_locked(struct stream_buf *b)
-{
-	struct readahead *ra = b->s->ra;
-
-	if (b->size == CHUNK_BYTES) {
-		struct spare *spare = (struct spare *)b->data;
-
-		spare->next = ra->spares;
-		ra->spares = spare;
-	} else {
-		ra->used -= b->size;
-		free(b->data);
-	}
-	free(b);
-}
-
-static void buf_unref_locked(struct stream_buf *b)
-{
-	if (!--b->refs && b->dead)
-		buf_free_locked(b);
-}
-
-/* Takes it off all lists: nobody finds it any more. */
-static void buf_kill_locked(struct stream_buf *b)
-{
-	struct fread_stream *s = b->s;
-
-	if (b->dead)
-		return;
-	b->dead = true;
-	if (b->state == READY)
-		TAILQ_REMOVE(&s->ra->lru, b, of_lru);
-	if (b->is_chunk) {
-		TAILQ_REMOVE(&s->chunks, b, of_stream);
-		if (b->state == READY && b->got > b->given)
-			counter_add(&s->src.fs->counters, file_readahead_wasted, b->got - b->given);
-	} else {
-		TAILQ_REMOVE(&s->kept, b, of_stream);
-		s->kept_nr--;
-	}
-	if (!b->refs)
-		buf_free_locked(b);
-}
-
-static void buf_ready_locked(struct stream_buf *b)
-{
-	b->state = READY;
-	b->used_sec = now_sec();
-	if (!b->dead)
-		TAILQ_INSERT_TAIL(&b->s->ra->lru, b, of_lru);
-}
-
-/* Takes a reference on a buffer that is found again. */
-static void buf_use_locked(struct stream_buf *b)
-{
-	b->refs++;
-	if (b->state == READY) {
-		b->used_sec = now_sec();
-		TAILQ_REMOVE(&b->s->ra->lru, b, of_lru);
-		TAILQ_INSERT_TAIL(&b->s->ra->lru, b, of_lru);
-	}
-}
-
-/* Makes room for `size` more bytes: from what other streams have left lying, then from the spares. */
-static bool budget_locked(struct readahead *ra, uint32_t size)
-{
-	time_t now = 0;
-
-	while (ra->used + size > ra->cap && !PLANTED("readahead_no_cap")) {
-		struct stream_buf *oldest = TAILQ_FIRST(&ra->lru);
-
-		if (spare_free_locked(ra))
-			continue;
-		if (!now)
-			now = now_sec();
-		if (!oldest || oldest->refs || now - oldest->used_sec <= IDLE_SEC)
-			return false;
-		buf_kill_locked(oldest);
-	}
-	ra->used += size;
-	return true;
-}
-
-/* A buffer with one reference, on no list. NULL: no budget or no memory. */
-static struct stream_buf *buf_new_locked(struct fread_stream *s, uint32_t size)
-{
-	struct readahead *ra = s->ra;
-	struct stream_buf *b = eng_zalloc(sizeof(*b));
-
-	if (!b)
-		return NULL;
-	b->s = s;
-	b->size = size;
-	b->refs = 1;
-	if (size == CHUNK_BYTES && ra->spares) {
-		b->data = (uint8_t *)ra->spares;
-		ra->spares = ra->spares->next;
-		return b;
-	}
-	if (budget_locked(ra, size)) {
-		b->data = eng_memalign(BDEV_ALIGN, size);
-		if (b->data)
-			return b;
-		ra->used -= size;
-	}
-	free(b);
-	return NULL;
-}
-
-/* ---- kept extents ---- */
-
-static bool same_extent(const struct fext *a, const struct fext *b)
-{
-	return a->disk_logical == b->disk_logical && a->disk_len == b->disk_len &&
-	       a->ram_bytes == b->ram_bytes && a->compression == b->compression;
-}
-
-uint8_t *stream_buf_data(const struct stream_buf *b)
-{
-	return b->data;
-}
-
-static struct stream_buf *kept_find_locked(struct fread_stream *s, const struct fext *ext)
-{
-	struct stream_buf *b;
-
-	TAILQ_FOREACH(b, &s->kept, of_stream)
-		if (same_extent(&b->ext, ext))
-			return b;
-	return NULL;
-}
-
-struct stream_buf *stream_ext_get(struct fread_stream *s, const struct fext *ext)
-{
-	struct stream_buf *b;
-
-	pthread_mutex_lock(&s->ra->lock);
-	b = kept_find_locked(s, ext);
-	if (b)
-		buf_use_locked(b);
-	pthread_mutex_unlock(&s->ra->lock);
-	return b;
-}
-
-struct stream_buf *stream_ext_new(struct fread_stream *s, const struct fext *ext)
-{
-	struct stream_buf *b;
-
-	pthread_mutex_lock(&s->ra->lock);
-	if (s->kept_nr >= KEPT_EXTENTS)
-		buf_kill_locked(TAILQ_FIRST(&s->kept));
-	b = buf_new_locked(s, (uint32_t)ext->ram_bytes);
-	pthread_mutex_unlock(&s->ra->lock);
-	if (b) {
-		b->ext = *ext;
-		b->ext.inline_data = NULL;
-		b->state = READING;
-	}
-	return b;
-}
-
-void stream_ext_put(struct stream_buf *b, bool keep)
-{
-	struct fread_stream *s = b->s;
-	struct readahead *ra = s->ra;
-
-	pthread_mutex_lock(&ra->lock);
-	if (b->state == READING) {
-		/* Another thread may have done the same meanwhile. */
-		if (keep && !kept_find_locked(s, &b->ext)) {
-			TAILQ_INSERT_TAIL(&s->kept, b, of_stream);
-			s->kept_nr++;
-			buf_ready_locked(b);
-		} else {
-			b->dead = true;
-		}
-	}
-	buf_unref_locked(b);
-	pthread_mutex_unlock(&ra->lock);
-}
 
 /* ---- chunks ---- */
 
@@ -386,32 +82,63 @@ static struct stream_buf *chunk_find_locked(struct fread_stream *s, uint64_t off
 	return NULL;
 }
 
-/* Drops what the run left behind, or all of it. */
-static void chunks_drop_locked(struct fread_stream *s, uint64_t behind)
+/* Drops a run's chunks that end at or before `behind`. */
+static void run_drop_locked(struct fread_stream *s, const struct stream_run *run, uint64_t behind)
 {
 	struct stream_buf *c, *next;
 
 	for (c = TAILQ_FIRST(&s->chunks); c; c = next) {
 		next = TAILQ_NEXT(c, of_stream);
-		if (c->off + c->len <= behind)
+		if (c->run == run && c->off + c->len <= behind)
 			buf_kill_locked(c);
 	}
 }
 
-/* ---- the run ---- */
+/* ---- runs ---- */
 
-static void run_note_locked(struct fread_stream *s, uint64_t off, uint64_t end)
+/* Which of two runs is given up first: reads at random places must not end a reading in order. */
+static bool run_less(const struct stream_run *a, const struct stream_run *b)
 {
-	if (off > s->run_end + RUN_AHEAD || end + RUN_BEHIND < s->run_end) {
-		s->run_end = end;
-		s->run_bytes = 0;
-		s->window = 0;
-		chunks_drop_locked(s, UINT64_MAX);
-	} else if (end > s->run_end) {
-		if (off <= s->run_end)
-			s->run_bytes += end - s->run_end;
-		s->run_end = end;
+	if (!a->window != !b->window)
+		return !a->window;
+	return a->used < b->used;
+}
+
+/* The run that a request belongs to: one that it continues, or the one least worth, begun anew. */
+static struct stream_run *run_find_locked(struct fread_stream *s, uint64_t off, uint64_t end)
+{
+	struct stream_run *least = &s->runs[0], *near = NULL;
+
+	for (int i = 0; i < STREAM_RUNS; i++) {
+		struct stream_run *run = &s->runs[i];
+
+		if (run_less(run, least))
+			least = run;
+		if (!run->used || off > run->end + RUN_AHEAD || end + RUN_BEHIND < run->end)
+			continue;
+		/* Where two runs are near each other, the one that it follows at once. */
+		if (!near || off == run->end)
+			near = run;
 	}
+	if (near)
+		return near;
+	run_drop_locked(s, least, UINT64_MAX);
+	/* A file is often read from its start; anywhere else the second request tells. */
+	*least = (struct stream_run){ .end = off ? end : 0 };
+	return least;
+}
+
+static struct stream_run *run_note_locked(struct fread_stream *s, uint64_t off, uint64_t end)
+{
+	struct stream_run *run = run_find_locked(s, off, end);
+
+	run->used = ++s->requests;
+	if (end > run->end) {
+		if (off <= run->end)
+			run->bytes += end - run->end;
+		run->end = end;
+	}
+	return run;
 }
 
 static uint32_t window_max(const struct fread_stream *s)
@@ -421,49 +148,77 @@ static uint32_t window_max(const struct fread_stream *s)
 	return share < WINDOW_MAX ? (uint32_t)share : WINDOW_MAX;
 }
 
-static void window_grow_locked(struct fread_stream *s)
+static void window_grow_locked(struct fread_stream *s, struct stream_run *run)
 {
 	uint32_t max = window_max(s);
 
-	s->window = s->window < max / 2 ? s->window * 2 : max;
+	run->window = run->window < max / 2 ? run->window * 2 : max;
+}
+
+/*
+ * Adds the chunk that starts at run->ahead_end, or moves that behind one of another run that is there.
+ * NULL: neither, or no budget.
+ */
+static struct stream_buf *chunk_add_locked(struct fread_stream *s, struct stream_run *run)
+{
+	/* Ends are multiples, as compressed extents mostly start at some. */
+	uint64_t end = (run->ahead_end / CHUNK_BYTES + 1) * CHUNK_BYTES, next;
+	struct stream_buf *there = chunk_find_locked(s, run->ahead_end, &next), *c, *after;
+
+	if (there) {
+		run->ahead_end = there->off + there->len;
+		return NULL;
+	}
+	c = buf_new_locked(s, CHUNK_BYTES);
+	if (!c)
+		return NULL;
+	if (end > s->src.size)
+		end = s->src.size;
+	if (end > next)
+		end = next;
+	c->is_chunk = true;
+	c->run = run;
+	c->off = run->ahead_end;
+	c->len = (uint32_t)(end - c->off);
+	c->job.fn = chunk_job;
+	run->ahead_end = end;
+	/* buf_new's reference is the job's. */
+	s->jobs++;
+	TAILQ_FOREACH(after, &s->chunks, of_stream)
+		if (after->off > c->off)
+			break;
+	if (after)
+		TAILQ_INSERT_BEFORE(after, c, of_stream);
+	else
+		TAILQ_INSERT_TAIL(&s->chunks, c, of_stream);
+	return c;
 }
 
 /* Adds chunks up to the window's end: a list by job.next, to be submitted without the lock. */
-static struct pool_job *plan_ahead_locked(struct fread_stream *s)
+static struct pool_job *plan_ahead_locked(struct fread_stream *s, struct stream_run *run)
 {
 	struct pool_job *first = NULL, **last = &first;
 	uint64_t want;
 
-	if (s->run_bytes < RUN_BYTES || !s->src.fs->pool || !pool_threads(s->src.fs->pool))
+	if (run->bytes < RUN_BYTES || !s->src.fs->pool || !pool_threads(s->src.fs->pool))
 		return NULL;
-	if (!s->window) {
-		s->window = CHUNK_BYTES;
-		s->ahead_end = 0;
-	}
-	if (s->run_end > RUN_BEHIND)
-		chunks_drop_locked(s, s->run_end - RUN_BEHIND);
-	if (s->ahead_end < s->run_end)
-		s->ahead_end = s->run_end & ~(uint64_t)(s->src.fs->sectorsize - 1);
-	want = s->run_end + s->window;
+	if (!run->window)
+		run->window = CHUNK_BYTES;
+	if (run->end > RUN_BEHIND)
+		run_drop_locked(s, run, run->end - RUN_BEHIND);
+	if (run->ahead_end < run->end)
+		run->ahead_end = run->end & ~(uint64_t)(s->src.fs->sectorsize - 1);
+	want = run->end + run->window;
 	if (want > s->src.size)
 		want = s->src.size;
-	while (s->ahead_end < want) {
-		/* Ends are multiples, as compressed extents mostly start at some. */
-		uint64_t end = (s->ahead_end / CHUNK_BYTES + 1) * CHUNK_BYTES;
-		struct stream_buf *c = buf_new_locked(s, CHUNK_BYTES);
+	while (run->ahead_end < want) {
+		uint64_t before = run->ahead_end;
+		struct stream_buf *c = chunk_add_locked(s, run);
 
-		if (!c)
+		if (run->ahead_end == before)
 			break;
-		if (end > s->src.size)
-			end = s->src.size;
-		c->is_chunk = true;
-		c->off = s->ahead_end;
-		c->len = (uint32_t)(end - c->off);
-		c->job.fn = chunk_job;
-		/* buf_new's reference is the job's. */
-		TAILQ_INSERT_TAIL(&s->chunks, c, of_stream);
-		s->jobs++;
-		s->ahead_end = end;
+		if (!c)
+			continue;
 		*last = &c->job;
 		last = &c->job.next;
 	}
@@ -528,7 +283,7 @@ static size_t chunk_take(struct fread_stream *s, struct stream_buf *c, uint64_t 
 	c->given += (uint32_t)have;
 	if (c->given >= c->len) {
 		if (!c->dead)
-			window_grow_locked(s);
+			window_grow_locked(s, c->run);
 		buf_kill_locked(c);
 	}
 	buf_unref_locked(c);
@@ -543,8 +298,7 @@ static int64_t read_with_ahead(struct fread_stream *s, uint64_t off, uint8_t *bu
 	int64_t err = 0;
 
 	pthread_mutex_lock(&ra->lock);
-	run_note_locked(s, off, off + len);
-	jobs = plan_ahead_locked(s);
+	jobs = plan_ahead_locked(s, run_note_locked(s, off, off + len));
 	if (jobs) {
 		pthread_mutex_unlock(&ra->lock);
 		submit(s, jobs);
@@ -601,7 +355,8 @@ void fread_close(struct fread_stream *s)
 	ra = s->ra;
 	if (ra) {
 		pthread_mutex_lock(&ra->lock);
-		chunks_drop_locked(s, UINT64_MAX);
+		while (!TAILQ_EMPTY(&s->chunks))
+			buf_kill_locked(TAILQ_FIRST(&s->chunks));
 		while (!TAILQ_EMPTY(&s->kept))
 			buf_kill_locked(TAILQ_FIRST(&s->kept));
 		while (s->jobs)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Devices: opening, closing, and the read in the caller's thread.
+ * Devices: opening and closing.
  *
  * A file or block device has two descriptors, one O_DIRECT and one buffered: a transfer goes
  * through the first if its position, length and buffer are aligned as the kernel wants, else
@@ -54,6 +54,7 @@ static bool direct_alignment(int fd, bool is_block, uint32_t *out_mem, uint32_t 
 
 static void open_direct(struct bdev *dev, const struct stat *st)
 {
+	int flags = (dev->writable ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC;
 	char path[64];
 	struct stat now;
 
@@ -61,9 +62,9 @@ static void open_direct(struct bdev *dev, const struct stat *st)
 		return;
 	/* Through /proc, so that it is the same file whatever happened to its name. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", dev->fd);
-	dev->fd_direct = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	dev->fd_direct = open(path, flags);
 	if (dev->fd_direct < 0) {
-		dev->fd_direct = open(dev->name, O_RDONLY | O_DIRECT | O_CLOEXEC);
+		dev->fd_direct = open(dev->name, flags);
 		if (dev->fd_direct >= 0 && (fstat(dev->fd_direct, &now) < 0 ||
 					    now.st_dev != st->st_dev || now.st_ino != st->st_ino)) {
 			close(dev->fd_direct);
@@ -88,7 +89,7 @@ static int file_bytes(struct bdev *dev, const struct stat *st, uint64_t *out_byt
 /* Opens the buffered descriptor and claims the file. */
 static int open_claimed(struct bdev *dev, enum bdev_share share, struct stat *st)
 {
-	int flags = O_RDONLY | O_CLOEXEC;
+	int flags = (dev->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC;
 	int ret;
 
 	if (stat(dev->name, st) < 0) {
@@ -101,7 +102,7 @@ static int open_claimed(struct bdev *dev, enum bdev_share share, struct stat *st
 		return -EINVAL;
 	}
 	/* O_EXCL without O_CREAT means something for block devices only. */
-	if (share == BDEV_EXCLUSIVE && S_ISBLK(st->st_mode))
+	if (share != BDEV_SHARED && S_ISBLK(st->st_mode))
 		flags |= O_EXCL;
 	dev->fd = open(dev->name, flags | O_NONBLOCK);
 	if (dev->fd < 0) {
@@ -121,8 +122,9 @@ static int open_claimed(struct bdev *dev, enum bdev_share share, struct stat *st
 		msg_err(dev->msg, "%s: changed while it was being opened", dev->name);
 		return -EINVAL;
 	}
-	if (share == BDEV_EXCLUSIVE && S_ISREG(st->st_mode))
-		return bdev_share_file(dev->fd, dev->name, st, dev->msg);
+	dev->is_block = S_ISBLK(st->st_mode);
+	if (share != BDEV_SHARED && S_ISREG(st->st_mode))
+		return bdev_share_file(dev->fd, dev->name, st, dev->writable, dev->msg);
 	return 0;
 }
 
@@ -159,6 +161,7 @@ int bdev_open(const char *path, uint64_t offset, enum bdev_share share, enum bde
 	ret = dev_alloc(path, msg, counters, &dev);
 	if (ret)
 		return ret;
+	dev->writable = share == BDEV_WRITABLE;
 	ret = open_claimed(dev, share, &st);
 	if (ret)
 		goto fail;
@@ -200,6 +203,7 @@ int bdev_open_ops(const char *name, uint64_t bytes, const struct bdev_ops *ops, 
 		return ret;
 	(*out_dev)->bytes = bytes;
 	(*out_dev)->ops = ops;
+	(*out_dev)->writable = ops->write != NULL;
 	(*out_dev)->priv = priv;
 	return 0;
 }
@@ -248,71 +252,7 @@ bool bdev_uses_uring(const struct bdev *dev)
 	return dev->uring;
 }
 
-int bdev_xfer_begin(const struct bdev *dev, uint64_t off, uint32_t len)
+bool bdev_writable(const struct bdev *dev)
 {
-	if (fault_hit(FAULT_READ))
-		return -EIO;
-	if (off > dev->bytes || len > dev->bytes - off)
-		return -EIO;
-	return 0;
-}
-
-void bdev_xfer_end(struct bdev *dev, uint64_t off, uint32_t len, int res)
-{
-	if (dev->counters) {
-		counter_inc(dev->counters, io_read_ops);
-		if (res)
-			counter_inc(dev->counters, io_errors);
-		else
-			counter_add(dev->counters, io_read_bytes, len);
-	}
-	if (res)
-		msg_warn(dev->msg, "%s: cannot read %u bytes at %llu: %s%s", dev->name, len,
-			 (unsigned long long)off, strerror(-res),
-			 off > dev->bytes || len > dev->bytes - off ? " (past the end)" : "");
-}
-
-int bdev_fd_for(const struct bdev *dev, uint64_t pos, const void *buf, uint32_t len)
-{
-	if (!atomic_load_explicit(&dev->direct, memory_order_relaxed) ||
-	    ((pos | len) & (dev->direct_off - 1)) || ((uintptr_t)buf & (dev->direct_mem - 1)))
-		return dev->fd;
-	return dev->fd_direct;
-}
-
-int bdev_read_now(struct bdev *dev, uint64_t off, void *buf, uint32_t len)
-{
-	uint64_t pos = dev->base + off;
-
-	if (dev->ops)
-		return dev->ops->read(dev->priv, off, buf, len);
-	while (len) {
-		int fd = bdev_fd_for(dev, pos, buf, len);
-		ssize_t n = pread(fd, buf, len, (off_t)pos);
-
-		if (n < 0 && errno == EINVAL && fd == dev->fd_direct) {
-			atomic_store(&dev->direct, false);
-			continue;
-		}
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -EIO; /* the file has shrunk since it was opened */
-		pos += (uint64_t)n;
-		buf = (uint8_t *)buf + n;
-		len -= (uint32_t)n;
-	}
-	return 0;
-}
-
-int bdev_read(struct bdev *dev, uint64_t off, void *buf, uint32_t len)
-{
-	int ret = bdev_xfer_begin(dev, off, len);
-
-	if (!ret)
-		ret = bdev_read_now(dev, off, buf, len);
-	bdev_xfer_end(dev, off, len, ret);
-	return ret;
+	return dev->writable;
 }

@@ -3,11 +3,11 @@
  * Batches: transfers on their way through
  *
  *   add -> queued -> submit -> waiting -> the ring -> done -> reap or wait
- *                        \-> read at once in this thread -> done
+ *                        \-> done at once in this thread -> done
  *
  * The second way is for devices that have no ring (pread mode, devices made of functions), and for
  * everything when the pool has no ring to lend. What goes to a ring is started first, so that it
- * runs while this thread reads the rest.
+ * runs while this thread does the rest.
  *
  * Invariants: 1. in_flight counts the transfers that are in `waiting` or in the ring. 2. ring is
  * set exactly while in_flight > 0, between calls. Locks: none, a batch belongs to one thread.
@@ -36,14 +36,14 @@ void bdev_batch_add(struct bdev_batch *b, struct bdev_xfer *x)
 
 void bdev_batch_finish(struct bdev_batch *b, struct bdev_xfer *x)
 {
-	bdev_xfer_end(x->dev, x->off, x->len, x->res);
+	bdev_xfer_end(x);
 	x->next = b->done;
 	b->done = x;
 }
 
-static void read_now(struct bdev_batch *b, struct bdev_xfer *x)
+static void xfer_now(struct bdev_batch *b, struct bdev_xfer *x)
 {
-	x->res = bdev_read_now(x->dev, x->off, x->buf, x->len);
+	x->res = bdev_xfer_now(x, 0, x->len);
 	bdev_batch_finish(b, x);
 }
 
@@ -72,8 +72,8 @@ void bdev_batch_submit(struct bdev_batch *b)
 	for (x = take_queued(b); x; x = next) {
 		next = x->next;
 		x->next = NULL;
-		x->res = bdev_xfer_begin(x->dev, x->off, x->len);
-		if (x->res || !x->len) {
+		x->res = bdev_xfer_begin(x);
+		if (x->res || (!x->len && x->op != BDEV_FLUSH)) {
 			bdev_batch_finish(b, x);
 		} else if (x->dev->uring && (b->ring || (b->ring = bdev_ring_get()))) {
 			*b->waiting_end = x;
@@ -88,25 +88,25 @@ void bdev_batch_submit(struct bdev_batch *b)
 		bdev_ring_fill(b);
 	for (x = sync; x; x = next) {
 		next = x->next;
-		read_now(b, x);
+		xfer_now(b, x);
 	}
 	release_ring(b);
 }
 
-/* One transfer that is waited for at once gains nothing from a ring. True if it was read this way.
+/* One transfer that is waited for at once gains nothing from a ring. True if it was done this way.
  */
-static bool read_single(struct bdev_batch *b)
+static bool do_single(struct bdev_batch *b)
 {
 	struct bdev_xfer *x = b->queued;
 
 	if (!x || x->next || b->in_flight || x->len > BDEV_PIECE)
 		return false;
 	take_queued(b);
-	x->res = bdev_xfer_begin(x->dev, x->off, x->len);
+	x->res = bdev_xfer_begin(x);
 	if (x->res)
 		bdev_batch_finish(b, x);
 	else
-		read_now(b, x);
+		xfer_now(b, x);
 	return true;
 }
 
@@ -114,7 +114,7 @@ struct bdev_xfer *bdev_batch_reap(struct bdev_batch *b)
 {
 	struct bdev_xfer *x;
 
-	if (b->queued && !read_single(b))
+	if (b->queued && !do_single(b))
 		bdev_batch_submit(b);
 	/* Keep a full ring busy while the caller is. */
 	if (b->done && b->waiting)
@@ -135,7 +135,7 @@ int bdev_batch_wait(struct bdev_batch *b)
 	struct bdev_xfer *x, *next;
 	int ret = 0;
 
-	if (b->queued && !read_single(b))
+	if (b->queued && !do_single(b))
 		bdev_batch_submit(b);
 	while (b->in_flight)
 		bdev_ring_collect(b, true);

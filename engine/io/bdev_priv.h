@@ -18,6 +18,8 @@ struct bdev {
 	uint32_t direct_off; /* and of offset and length */
 	_Atomic bool direct; /* cleared for good when the kernel refuses what it should take */
 	bool uring;
+	bool writable;
+	bool is_block;
 	const struct bdev_ops *ops;
 	void *priv;
 	struct msg *msg;
@@ -25,18 +27,21 @@ struct bdev {
 };
 
 /* bdev_share.c: refuses a file that somebody else may write, and says who. 0, -EBUSY, -errno. */
-int bdev_share_file(int fd, const char *path, const struct stat *st, struct msg *msg);
+int bdev_share_file(int fd, const char *path, const struct stat *st, bool writer, struct msg *msg);
 /* Says who has the block device that open(O_EXCL) found busy. */
 void bdev_share_say_busy(const char *path, struct msg *msg);
 
-/* bdev.c: a transfer's beginning (bounds, fault point; 0 or the error) and end (counters, message).
+/* bdev_xfer.c: a transfer's beginning (bounds, fault point; 0 or the error) and end (counters, message).
  */
-int bdev_xfer_begin(const struct bdev *dev, uint64_t off, uint32_t len);
-void bdev_xfer_end(struct bdev *dev, uint64_t off, uint32_t len, int res);
-/* The descriptor for reading this; `pos` is from the start of the file, not of the filesystem. */
+int bdev_xfer_begin(const struct bdev_xfer *x);
+void bdev_xfer_end(const struct bdev_xfer *x);
+/* The descriptor for this; `pos` is from the start of the file, not of the filesystem. */
 int bdev_fd_for(const struct bdev *dev, uint64_t pos, const void *buf, uint32_t len);
-/* Reads in the caller's thread, by pread or the device's function, without begin and end. */
-int bdev_read_now(struct bdev *dev, uint64_t off, void *buf, uint32_t len);
+/*
+ * Does bytes [start, start + len) of a transfer in the caller's thread, by a system call or the
+ * device's function, without begin and end.
+ */
+int bdev_xfer_now(const struct bdev_xfer *x, uint32_t start, uint32_t len);
 
 /* Longer transfers go to a ring in pieces of this. */
 #define BDEV_PIECE (1u << 20)

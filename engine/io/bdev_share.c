@@ -33,8 +33,8 @@ static bool read_line(const char *path, char *buf, size_t size)
 	return true;
 }
 
-/* Whether this loop device writes to that file. */
-static bool loop_writes_to(const char *loop, const struct stat *st)
+/* Whether this loop device is on that file, and may write it unless `any`. */
+static bool loop_is_on(const char *loop, const struct stat *st, bool any)
 {
 	char path[300], backing[4096 + 16];
 	struct stat target;
@@ -45,12 +45,14 @@ static bool loop_writes_to(const char *loop, const struct stat *st)
 	if (stat(backing, &target) < 0 || target.st_dev != st->st_dev ||
 	    target.st_ino != st->st_ino)
 		return false;
+	if (any)
+		return true;
 	snprintf(path, sizeof(path), "/sys/block/%s/ro", loop);
 	return !read_line(path, backing, sizeof(backing)) || strcmp(backing, "1") != 0;
 }
 
-/* Finds a loop device that writes to the file. */
-static bool find_loop(const struct stat *st, char *name, size_t size)
+/* Finds a loop device on the file; one that only reads it counts if `any`. */
+static bool find_loop(const struct stat *st, bool any, char *name, size_t size)
 {
 	DIR *dir = opendir("/sys/block");
 	struct dirent *de;
@@ -59,7 +61,7 @@ static bool find_loop(const struct stat *st, char *name, size_t size)
 	if (!dir)
 		return false;
 	while (!found && (de = readdir(dir))) {
-		if (strncmp(de->d_name, "loop", 4) == 0 && loop_writes_to(de->d_name, st)) {
+		if (strncmp(de->d_name, "loop", 4) == 0 && loop_is_on(de->d_name, st, any)) {
 			snprintf(name, size, "/dev/%s", de->d_name);
 			found = true;
 		}
@@ -98,12 +100,12 @@ static bool find_lock_holder(const struct stat *st, char *text, size_t size)
 	return found;
 }
 
-int bdev_share_file(int fd, const char *path, const struct stat *st, struct msg *msg)
+int bdev_share_file(int fd, const char *path, const struct stat *st, bool writer, struct msg *msg)
 {
 	char who[300];
 	int ret;
 
-	while (flock(fd, LOCK_SH | LOCK_NB) < 0) {
+	while (flock(fd, (writer ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0) {
 		ret = -errno;
 		if (ret == -EINTR)
 			continue;
@@ -115,10 +117,11 @@ int bdev_share_file(int fd, const char *path, const struct stat *st, struct msg 
 		}
 		if (!find_lock_holder(st, who, sizeof(who)))
 			snprintf(who, sizeof(who), "another process");
-		msg_err(msg, "%s is in use: %s has locked it for writing", path, who);
+		msg_err(msg, "%s is in use: %s has locked it%s", path, who,
+			writer ? "" : " for writing");
 		return -EBUSY;
 	}
-	if (find_loop(st, who, sizeof(who))) {
+	if (find_loop(st, writer, who, sizeof(who))) {
 		msg_err(msg, "%s is in use: it is attached to the loop device %s", path, who);
 		return -EBUSY;
 	}

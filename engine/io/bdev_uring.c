@@ -3,14 +3,18 @@
  * The io_uring side of a batch, and the pool of rings that batches borrow from.
  *
  * A ring is used by one thread at a time; it has DEPTH pieces, each a part of a transfer of at most
- * BDEV_PIECE bytes. A short read puts the rest of its piece back into the ring. Results that mean
- * "not this way" (-EINVAL of an O_DIRECT file that lied, -EOPNOTSUPP) are read again by pread,
- * whose answer counts. No registered buffers: RLIMIT_MEMLOCK is small.
+ * BDEV_PIECE bytes; a flush is one piece of no bytes. A short transfer puts the rest of its piece
+ * back into the ring. Results that mean "not this way" (-EINVAL of an O_DIRECT file that lied,
+ * -EOPNOTSUPP) are done again by a system call, whose answer counts. No registered buffers: RLIMIT_MEMLOCK is small.
  *
  * When RINGS_MAX rings are lent the next batch gets none and preads: waiting for one could deadlock
  * a thread that runs two batches. If io_uring is forbidden once the process runs (a seccomp filter
  * put on after opening) the ring is broken: what the kernel did not take is pread, and no ring is
- * lent any more.
+ * lent any more. If only making rings is forbidden (bdev_rings_reserve was called before) those that
+ * exist go on.
+ *
+ * A ring can read, write and flush what is open, and nothing else: io_uring would otherwise be a way
+ * around a seccomp filter.
  *
  * Locks: pool.lock guards the pool only. fork() leaves the child an empty pool: the parent's rings
  * would be shared with it.
@@ -23,7 +27,9 @@
 #include <liburing.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DEPTH 64
 #define RINGS_MAX 32
@@ -50,9 +56,10 @@ static struct {
 	pthread_mutex_t lock;
 	struct bdev_ring *idle;
 	unsigned nr;   /* rings that exist: idle ones and lent ones */
+	unsigned max;  /* how many may */
 	int forbidden; /* the error that says that trying again is no use */
 	bool fork_handled;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .max = RINGS_MAX};
 
 static void ring_free(struct bdev_ring *r)
 {
@@ -75,6 +82,7 @@ static void fork_child(void)
 	struct bdev_ring *r = pool.idle, *next;
 
 	pool.idle = NULL;
+	pool.max = RINGS_MAX;
 	pool.nr = 0; /* lent ones belonged to threads that the child does not have */
 	pthread_mutex_unlock(&pool.lock);
 	for (; r; r = next) {
@@ -83,10 +91,44 @@ static void fork_child(void)
 	}
 }
 
+/* What piece_prepare uses. By hand, since liburing 2.3 declares the functions and does not export them. */
+static int ring_restrict(struct io_uring *uring)
+{
+	struct io_uring_restriction ops[] = {
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READ},
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITE},
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC},
+	};
+
+	if (syscall(SYS_io_uring_register, uring->ring_fd, IORING_REGISTER_RESTRICTIONS, ops,
+		    sizeof(ops) / sizeof(ops[0])) ||
+	    syscall(SYS_io_uring_register, uring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0))
+		return -errno;
+	return 0;
+}
+
+/* Kernels before 5.10 have no restrictions: there the ring is an ordinary one. */
+static int ring_setup(struct io_uring *uring, unsigned flags)
+{
+	struct io_uring_params params = {.flags = flags | IORING_SETUP_R_DISABLED};
+	int err = io_uring_queue_init_params(DEPTH, uring, &params);
+
+	if (err == -EINVAL) {
+		params = (struct io_uring_params){.flags = flags};
+		return io_uring_queue_init_params(DEPTH, uring, &params);
+	}
+	if (!err) {
+		err = ring_restrict(uring);
+		if (err)
+			io_uring_queue_exit(uring);
+	}
+	return err;
+}
+
 static int ring_create(struct bdev_ring **out_ring)
 {
 	struct bdev_ring *r = eng_zalloc(sizeof(*r));
-	struct io_uring_params params = {0};
+	unsigned flags = 0;
 	int ret;
 
 	*out_ring = NULL;
@@ -95,13 +137,11 @@ static int ring_create(struct bdev_ring **out_ring)
 #ifdef IORING_SETUP_COOP_TASKRUN
 	/* We always enter the kernel to wait: it need not interrupt us to deliver. Since
 	 * Linux 5.19. */
-	params.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+	flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 #endif
-	ret = io_uring_queue_init_params(DEPTH, &r->uring, &params);
-	if (ret == -EINVAL) {
-		params = (struct io_uring_params){0};
-		ret = io_uring_queue_init_params(DEPTH, &r->uring, &params);
-	}
+	ret = ring_setup(&r->uring, flags);
+	if (ret == -EINVAL)
+		ret = ring_setup(&r->uring, 0);
 	if (ret) {
 		free(r);
 		return ret;
@@ -129,7 +169,7 @@ static int pool_take(struct bdev_ring **out_ring)
 		ret = pool.forbidden;
 	else if (pool.idle)
 		pool.idle = pool.idle->next;
-	else if (pool.nr == RINGS_MAX)
+	else if (pool.nr >= pool.max)
 		ret = -EAGAIN;
 	else
 		pool.nr++;
@@ -143,8 +183,12 @@ static int pool_take(struct bdev_ring **out_ring)
 	if (ret) {
 		pthread_mutex_lock(&pool.lock);
 		pool.nr--;
-		if (ret == -ENOSYS || ret == -EPERM || ret == -EACCES)
-			pool.forbidden = ret;
+		if (ret == -ENOSYS || ret == -EPERM || ret == -EACCES) {
+			if (pool.nr)
+				pool.max = pool.nr;
+			else
+				pool.forbidden = ret;
+		}
 		pthread_mutex_unlock(&pool.lock);
 	}
 	return ret;
@@ -186,6 +230,20 @@ void bdev_ring_put(struct bdev_ring *r)
 		ring_free(r);
 }
 
+void bdev_rings_reserve(unsigned nr)
+{
+	struct bdev_ring *taken = NULL, *r;
+
+	while (nr-- > 0 && !pool_take(&r)) {
+		r->next = taken;
+		taken = r;
+	}
+	for (; taken; taken = r) {
+		r = taken->next;
+		bdev_ring_put(taken);
+	}
+}
+
 void bdev_rings_destroy(void)
 {
 	struct bdev_ring *r, *next;
@@ -219,12 +277,9 @@ static void piece_end(struct bdev_batch *b, struct piece *p, int res)
 	}
 }
 
-static void piece_read_now(struct bdev_batch *b, struct piece *p)
+static void piece_now(struct bdev_batch *b, struct piece *p)
 {
-	struct bdev_xfer *x = p->x;
-
-	piece_end(b, p,
-		  bdev_read_now(x->dev, x->off + p->start, (uint8_t *)x->buf + p->start, p->len));
+	piece_end(b, p, bdev_xfer_now(p->x, p->start, p->len));
 }
 
 static void piece_prepare(struct bdev_ring *r, struct piece *p)
@@ -235,7 +290,12 @@ static void piece_prepare(struct bdev_ring *r, struct piece *p)
 	uint8_t *buf = (uint8_t *)x->buf + p->start;
 
 	assert(sqe); /* as many entries as pieces */
-	io_uring_prep_read(sqe, bdev_fd_for(x->dev, pos, buf, p->len), buf, p->len, pos);
+	if (x->op == BDEV_READ)
+		io_uring_prep_read(sqe, bdev_fd_for(x->dev, pos, buf, p->len), buf, p->len, pos);
+	else if (x->op == BDEV_WRITE)
+		io_uring_prep_write(sqe, bdev_fd_for(x->dev, pos, buf, p->len), buf, p->len, pos);
+	else
+		io_uring_prep_fsync(sqe, x->dev->fd, IORING_FSYNC_DATASYNC);
 	io_uring_sqe_set_data(sqe, p);
 	p->next = NULL;
 	*r->prepared_end = p;
@@ -252,7 +312,7 @@ static struct piece *pop_prepared(struct bdev_ring *r)
 	return p;
 }
 
-/* What the kernel would not take is read here, and the ring is not used again. */
+/* What the kernel would not take is done here, and the ring is not used again. */
 static void ring_break(struct bdev_batch *b, int err)
 {
 	struct bdev_ring *r = b->ring;
@@ -262,7 +322,7 @@ static void ring_break(struct bdev_batch *b, int err)
 	pool.forbidden = err;
 	pthread_mutex_unlock(&pool.lock);
 	while (r->prepared)
-		piece_read_now(b, pop_prepared(r));
+		piece_now(b, pop_prepared(r));
 }
 
 static void ring_submit(struct bdev_batch *b)
@@ -305,8 +365,7 @@ void bdev_ring_fill(struct bdev_batch *b)
 		if (x->res || r->broken) {
 			pop_waiting(b);
 			if (!x->res)
-				x->res = bdev_read_now(x->dev, x->off + x->issued,
-						       (uint8_t *)x->buf + x->issued, len);
+				x->res = bdev_xfer_now(x, x->issued, len);
 			x->issued = x->len;
 			if (!x->pieces) {
 				b->in_flight--;
@@ -330,17 +389,17 @@ void bdev_ring_fill(struct bdev_batch *b)
 static void piece_done(struct bdev_batch *b, struct piece *p, int res)
 {
 	if (res == -EINVAL || res == -EOPNOTSUPP) {
-		piece_read_now(b, p);
+		piece_now(b, p);
 	} else if (res == -EINTR || res == -EAGAIN || (res > 0 && (uint32_t)res < p->len)) {
 		if (res > 0) {
 			p->start += (uint32_t)res;
 			p->len -= (uint32_t)res;
 		}
 		if (b->ring->broken)
-			piece_read_now(b, p);
+			piece_now(b, p);
 		else
 			piece_prepare(b->ring, p);
-	} else if (res == 0) {
+	} else if (res == 0 && p->len) {
 		piece_end(b, p, -EIO); /* the file has shrunk since it was opened */
 	} else {
 		piece_end(b, p, res < 0 ? res : 0);

@@ -9,6 +9,10 @@
 #define COUNTERS(X)                                                                              \
 	X(io_read_ops, "transfers read from devices")                                            \
 	X(io_read_bytes, "bytes read from devices")                                              \
+	X(io_write_ops, "transfers written to devices")                                          \
+	X(io_write_bytes, "bytes written to devices")                                            \
+	X(io_flushes, "flushes of devices")                                                      \
+	X(io_discard_bytes, "bytes discarded on devices")                                        \
 	X(io_errors, "transfers that a device failed")                                           \
 	X(vol_bad_copies, "copies that failed their check")                                      \
 	X(vol_rebuilds, "units rebuilt from parity")                                             \
@@ -22,7 +26,16 @@
 	X(file_readahead_bytes, "file bytes read ahead")                                         \
 	X(file_readahead_wasted, "bytes read ahead and dropped unread")                          \
 	X(file_csum_errors, "data sectors with a bad checksum on every copy")                    \
-	X(file_decompressed_bytes, "bytes that decompression gave")
+	X(file_decompressed_bytes, "bytes that decompression gave")                              \
+	X(space_tickets, "reservations that had to wait")                                        \
+	X(space_ticket_fails, "reservations that waited in vain")                                \
+	X(space_steals, "tickets served out of the global reserve")                              \
+	X(space_rows, "reclaim rows run")                                                        \
+	X(rsv_overruns, "blocks taken beyond what was set aside")                                \
+	X(rsv_fresh, "blocks that a dry reserve got by a new reservation")                       \
+	X(rsv_global, "blocks taken from the global reserve in need")                            \
+	X(rsv_emergency, "blocks got by looking past all promises")                              \
+	X(bg_alloc_chunks, "chunk allocations as the allocator's last resort")
 
 struct counters {
 #define X(name, text) _Atomic uint64_t name;

@@ -14,6 +14,8 @@
 enum fault_kind {
 	FAULT_ALLOC,
 	FAULT_READ,
+	FAULT_WRITE,
+	FAULT_FLUSH,
 	FAULT_NR,
 };
 

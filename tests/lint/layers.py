@@ -8,6 +8,7 @@ usage: layers.py ROOT              check the sources below ROOT
 The ranks are those of engine/README.md. Beyond them:
 - fuse/ and tools/ see the engine only through engine/engine.h, engine/inspect.h and engine/lab.h;
 - these three are the face of api/: lower folders do not include them, and they include ondisk/ only;
+- fuse/ioctl.h is public in the same way: other programs include it;
 - a *_priv.h is included in its own folder only, and by unit tests of what is inside;
 - an include in quotes is a full path from the root, of a file that exists.
 """
@@ -23,7 +24,7 @@ RANKS = {
     'engine/log': 10, 'engine/maint': 11, 'engine/stream': 11, 'engine/api': 12, 'fuse': 13,
     'tools': 13, 'tests': 14,
 }
-PUBLIC = {'engine/engine.h', 'engine/inspect.h', 'engine/lab.h'}
+PUBLIC = {'engine/engine.h', 'engine/inspect.h', 'engine/lab.h', 'fuse/ioctl.h'}
 TOPS = ('ondisk', 'engine', 'fuse', 'tools', 'tests')
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]*)"')
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -453,6 +454,76 @@ static int read_forbidden(bool late)
 	return 0;
 }
 
+/* True if the ring takes no registrations: it was restricted. -1: no ring among the open files. */
+static int ring_is_restricted(void)
+{
+	char link[64], target[64];
+	struct io_uring_probe probe = {0};
+
+	for (int fd = 3; fd < 64; fd++) {
+		ssize_t n;
+
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, target, sizeof(target) - 1);
+		if (n < 0)
+			continue;
+		target[n] = '\0';
+		if (strstr(target, "io_uring"))
+			return syscall(SYS_io_uring_register, fd, IORING_REGISTER_PROBE, &probe, 0) &&
+			       errno == EACCES;
+	}
+	return -1;
+}
+
+/* In a child: 0 if reserved rings outlive the ban on making some, and further batches read without. */
+static int read_reserved(void)
+{
+	enum { RINGS = 3 };
+	struct bdev_xfer x[RINGS + 1];
+	struct bdev_batch b[RINGS + 1];
+	struct bdev *dev;
+	static uint8_t buf[RINGS + 1][300];
+
+	bdev_rings_destroy();
+	if (bdev_open(path, 0, BDEV_SHARED, BDEV_IO_URING, msg, &counters, &dev))
+		return 77;
+	bdev_rings_reserve(RINGS);
+	if (ring_is_restricted() != 1)
+		return 1;
+	forbid(SYS_io_uring_setup);
+	for (int round = 0; round < 2; round++) {
+		for (unsigned i = 0; i <= RINGS; i++) {
+			x[i] = (struct bdev_xfer){
+				.dev = dev, .off = 300 * i, .buf = buf[i], .len = 300};
+			bdev_batch_begin(&b[i]);
+			bdev_batch_add(&b[i], &x[i]);
+			bdev_batch_submit(&b[i]);
+			if ((b[i].ring != NULL) != (i < RINGS))
+				return 2;
+		}
+		for (unsigned i = 0; i <= RINGS; i++)
+			if (bdev_batch_wait(&b[i]) || memcmp(buf[i], contents + 300 * i, 300))
+				return 3;
+	}
+	bdev_close(dev);
+	return 0;
+}
+
+static void test_reserved(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(read_reserved());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip_as("no io_uring or no seccomp filters here");
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void in_child(bool late)
 {
 	int status;
@@ -588,6 +659,7 @@ int main(void)
 		cmocka_unit_test(test_pool_exhausted),
 		cmocka_unit_test(test_uring_forbidden),
 		cmocka_unit_test(test_uring_forbidden_late),
+		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_share_flock),
 		cmocka_unit_test(test_share_loop),
 	};

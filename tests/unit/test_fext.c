@@ -190,6 +190,9 @@ static void test_corrupt(void **state)
 	f = make(100 * S, 0);
 	flat_extent(f, INO, 0, REG, BTRFS_COMPRESS_LZO, 100 * S, S, 0, S, 1ull << 40);
 	assert_int_equal(walk_errno(f, NULL), -EUCLEAN);
+	f = make(100 * S, 0);
+	flat_extent(f, INO, 0, REG, BTRFS_COMPRESS_LZO, 100 * S, 0, 0, S, S);
+	assert_int_equal(walk_errno(f, "compressed bytes 0"), -EUCLEAN);
 	/* Extents of no length lead nowhere, and do not stop a walk. */
 	f = make(100 * S, 0);
 	flat_extent(f, INO, 0, REG, 0, 100 * S, S, 0, 0, S);

@@ -314,6 +314,34 @@ static void test_readahead(void **state)
 	}
 }
 
+/* Two that read one file in order at different places, and one that reads here and there. */
+static void test_runs(void **state)
+{
+	const size_t step = 128 << 10;
+	uint8_t *buf = aligned_alloc(4096, step + 4096);
+	const struct counters *c;
+	struct fread_stream *s;
+	struct model m;
+	uint64_t half;
+
+	(void)state;
+	big_model(&m, false, 2, 16 << 20);
+	c = &m.f->fs.counters;
+	half = m.size / 2 & ~(uint64_t)(step - 1);
+	assert_int_equal(fread_open(&m.f->fs, m.root, INO, &m.attr, &s), 0);
+	for (uint64_t off = 0; off < half; off += step) {
+		assert_int_equal(read_check(&m, s, off, buf, step), 0);
+		assert_int_equal(read_check(&m, s, half + off, buf, step), 0);
+		for (int i = 0; i < 5; i++)
+			assert_int_equal(read_check(&m, s, rnd(&m, (unsigned)m.size - 4096), buf, 4096), 0);
+	}
+	assert_true(counter_get(c, file_readahead_bytes) > m.size / 3 * 2);
+	assert_true(counter_get(c, file_readahead_bytes) < m.size / 3 * 4);
+	fread_close(s);
+	free(buf);
+	model_destroy(&m);
+}
+
 /* Small reads in order: a compressed extent is decompressed once, not once a read. */
 static void test_small_sequential(void **state)
 {
@@ -639,6 +667,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_readahead),
+		cmocka_unit_test(test_runs),
 		cmocka_unit_test(test_small_sequential),
 		cmocka_unit_test(test_random_small),
 		cmocka_unit_test(test_budget),

@@ -90,7 +90,7 @@ static void test_rare_items(void **state)
 		"\t\tsrc devid 3 cursor left 0 cursor right 0 mode unknown(7)\n"
 		"\t\tstate SUSPENDED write errors 0 uncorrectable read errors 0\n"
 		"\t\tstart time 1700000000 (2023-11-14 22:13:20)\n"
-		"\t\tstop time 0 (1970-01-01 00:00:00)\n");
+		"\t\tstop time 1700000000 (2023-11-14 22:13:20)\n");
 	assert_string_equal(
 		item_text((struct btrfs_key){0, BTRFS_QGROUP_STATUS_KEY, 0}, &q, 32),
 		"\t\tversion 1 generation 0 flags OFF|SCANNING|INCONSISTENT|UNKNOWN(0x10) "
