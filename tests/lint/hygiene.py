@@ -25,12 +25,14 @@ URL = re.compile(r'\b(?:https?|ftp)://')
 
 def tracked(root):
     """The repository's files; of a tree without git (a tarball) everything but build folders."""
-    git = subprocess.run(['git', '-C', root, 'ls-files', '-z', '--cached', '--others',
-                          '--exclude-standard'], stdout=subprocess.PIPE,
-                         stderr=subprocess.DEVNULL, check=False)
-    if git.returncode == 0:
+    try:
+        git = subprocess.run(['git', '-C', root, 'ls-files', '-z', '--cached', '--others',
+                              '--exclude-standard'], stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, check=True)
         yield from (p for p in git.stdout.decode().split('\0') if os.path.isfile(f'{root}/{p}'))
         return
+    except (OSError, subprocess.CalledProcessError):
+        pass
     for folder, dirs, files in os.walk(root):
         dirs[:] = [d for d in dirs if not d.startswith('build') and d not in ('.git', '.cache')]
         yield from (os.path.relpath(f'{folder}/{name}', root) for name in files)
