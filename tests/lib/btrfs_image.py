@@ -89,6 +89,12 @@ def own_namespace():
         os.execvp('unshare', ['unshare', '--mount', '--propagation', 'private', '--pid', '--fork',
                               '--kill-child', '--mount-proc', sys.executable, *sys.argv])
     del os.environ['UBTRFS_TEST_NS']
+    # Process 1 inherits the daemons, and waits for them as an init does; the test is its child.
+    child = os.fork()
+    while child:
+        pid, status = os.wait()
+        if pid == child:
+            os._exit(max(os.waitstatus_to_exitcode(status), 1 if status else 0))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
@@ -223,15 +229,26 @@ def walk(top, out, *options):
     return out
 
 
+def _shorter(line, other):
+    """A long line of a listing: the end of its path and the fields that the other has not."""
+    if len(line) < 200:
+        return line
+    fields, others = line.split(' '), set(other.split(' '))
+    return ' '.join(['...' + fields[0][-80:]] + [f[:200] for f in fields[1:] if f not in others])
+
+
 def same_text(expected, got, what):
     """Two files must be equal; the first differences are shown."""
     done = subprocess.run(['cmp', '-s', expected, got], check=False)
     if done.returncode == 0:
         return
-    diff = subprocess.run(['diff', '-a', '-U1', expected, got], stdout=subprocess.PIPE, check=False)
+    diff = subprocess.run(['diff', '-a', '-U0', expected, got], stdout=subprocess.PIPE, check=False)
     lines = diff.stdout.decode('utf-8', 'replace').splitlines()
-    shown = '\n'.join(line[:400] for line in lines[:40])
-    raise Failed(f'{what} differs ({len(lines)} lines of diff):\n{shown}')
+    shown = []
+    for i, line in enumerate(lines[:40]):
+        near = lines[i + 1:i + 2] if line[0] == '-' else lines[i - 1:i]
+        shown.append(_shorter(line, near[0] if near else ''))
+    raise Failed(f'{what} differs ({len(lines)} lines of diff):\n' + '\n'.join(shown))
 
 
 def save(path, data):

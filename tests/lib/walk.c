@@ -164,7 +164,7 @@ static void put_time(struct walk *w, const char *key, const struct timespec *t)
  */
 static bool is_stub(const struct stat *st)
 {
-	return S_ISDIR(st->st_mode) && (st->st_ino & ((1ull << 40) - 1)) == STUB_INODE;
+	return S_ISDIR(st->st_mode) && (st->st_ino == STUB_INODE || st->st_ino >> 63);
 }
 
 static void put_stat(struct walk *w, const struct stat *st)
