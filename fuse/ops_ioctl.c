@@ -29,6 +29,27 @@ struct call {
 	void *data;	 /* in and out, of the command's size */
 };
 
+/*
+ * The property outweighs the flags on disk, as when Linux loads an inode: a subvolume that inherits
+ * it at its creation gets the xattr alone. A value that Linux does not know changes nothing.
+ */
+static uint64_t with_compression_property(struct call *c, uint64_t flags)
+{
+	const uint64_t both = BTRFS_INODE_COMPRESS | BTRFS_INODE_NOCOMPRESS;
+	char v[16] = "";
+	ssize_t len = eng_getxattr(c->srv->fs, c->id, "btrfs.compression", v, sizeof(v) - 1);
+
+	if (len < 0)
+		return flags;
+	if (!len)
+		return flags & ~both;
+	if (!strncmp(v, "no", 2))
+		return (flags & ~both) | BTRFS_INODE_NOCOMPRESS;
+	if (!strncmp(v, "lzo", 3) || !strncmp(v, "zlib", 4) || !strncmp(v, "zstd", 4))
+		return (flags & ~both) | BTRFS_INODE_COMPRESS;
+	return flags;
+}
+
 static int do_getflags(struct call *c)
 {
 	static const struct {
@@ -40,14 +61,15 @@ static int do_getflags(struct call *c)
 		{ BTRFS_INODE_NOATIME, FS_NOATIME_FL }, { BTRFS_INODE_DIRSYNC, FS_DIRSYNC_FL },
 		{ BTRFS_INODE_NODATACOW, FS_NOCOW_FL },
 	};
+	const uint64_t inode = with_compression_property(c, c->attr->flags);
 	unsigned flags = 0;
 
 	for (size_t i = 0; i < sizeof(map) / sizeof(map[0]); i++)
-		if (c->attr->flags & map[i].inode)
+		if (inode & map[i].inode)
 			flags |= map[i].fs;
-	if (c->attr->flags & BTRFS_INODE_NOCOMPRESS)
+	if (inode & BTRFS_INODE_NOCOMPRESS)
 		flags |= FS_NOCOMP_FL;
-	else if (c->attr->flags & BTRFS_INODE_COMPRESS)
+	else if (inode & BTRFS_INODE_COMPRESS)
 		flags |= FS_COMPR_FL;
 	if (c->attr->ro_flags & BTRFS_INODE_RO_VERITY)
 		flags |= FS_VERITY_FL;

@@ -16,7 +16,7 @@ SOURCE = ('.c', '.h', '.py', '.sh', '.S', '.yml', 'meson.build', 'meson_options.
 # Places that exist on a developer's machine only, and where packages come from.
 PLACES = re.compile(
     r'(?<![\w./}])/(?:work|farm|root|Users|mnt/[a-z])(?:/|\b)'
-    r'|(?<![\w./}])/tmp/(?![\w.-]*XXXXXX)\w'
+    r'|(?<![\w./}])/tmp/(?!x-|[\w.-]*XXXXXX)\w'
     r'|\b(?:deb|snapshot|archive|security|ftp|mirrors?|cdn)\.[\w.-]*(?:debian|ubuntu)\b'
     r'|\bpypi\.|\bcrates\.io|artifact[-]registry')
 HOME = re.compile(r'(?<![\w./}])/home(?:/|\b)')
