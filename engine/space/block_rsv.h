@@ -92,7 +92,10 @@ struct rsv_set {
 	struct counters *counters;
 	struct msg *msg;
 	struct block_rsv global, trans, delayed_refs, delayed_items, delalloc, treelog, chunk, empty;
-	bool overrun_said;    /* under the metadata space_info's lock */
+	/* under the metadata space_info's lock */
+	uint64_t trees_used;  /* as the last rsv_global_update had it */
+	unsigned nr_trees;
+	bool overrun_said;
 };
 
 /* After the space_infos exist: METADATA (or mixed) and SYSTEM. `one_pool` etc. may be set before the first handle. */
@@ -106,7 +109,7 @@ void rsv_fini(struct rsv_set *set, struct block_rsv *rsv);
 /* Reserves `bytes` more into it; size grows with it. Return: as space_reserve. */
 MUST_CHECK int rsv_add(struct rsv_set *set, struct block_rsv *rsv, uint64_t bytes, enum space_flush flush,
 		       void *handle);
-/* Reserves what is missing for it to hold min(bytes, size)… at least `bytes`. Size does not change. Return: as space_reserve. */
+/* Reserves what is missing for it to hold `bytes`. Its size does not change. Return: as space_reserve. */
 MUST_CHECK int rsv_refill(struct rsv_set *set, struct block_rsv *rsv, uint64_t bytes, enum space_flush flush,
 			  void *handle);
 /* True if it holds at least pct percent of its size. */
@@ -144,7 +147,7 @@ MUST_CHECK int rsv_handle_extend(struct rsv_set *set, struct rsv_handle *h, unsi
 				 enum space_flush flush);
 /* Gives back what was not used. The handle is zeroed but for its figures. */
 void rsv_handle_end(struct rsv_set *set, struct rsv_handle *h);
-/* One item's worth of the handle goes to `dst` (delayed items). 0; -ENOSPC when the handle has not that much. */
+/* So much of the handle goes to `dst`, whose size grows (delayed items). 0; -ENOSPC when the handle has not that much. */
 MUST_CHECK int rsv_handle_migrate(struct rsv_set *set, struct rsv_handle *h, struct block_rsv *dst, uint64_t bytes);
 
 /* What asks for a block. */
