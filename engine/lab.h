@@ -26,6 +26,8 @@ enum lab_fault {
 	LAB_FAULT_FLUSH,
 };
 void lab_fault_arm(enum lab_fault kind, uint64_t nth);
+/* The same for `nr` from the nth on; UINT64_MAX: all of them. */
+void lab_fault_arm_run(enum lab_fault kind, uint64_t nth, uint64_t nr);
 uint64_t lab_fault_count(enum lab_fault kind);
 
 #endif

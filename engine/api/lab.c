@@ -63,6 +63,11 @@ void lab_fault_arm(enum lab_fault kind, uint64_t nth)
 	fault_arm(fault_kind_of(kind), nth);
 }
 
+void lab_fault_arm_run(enum lab_fault kind, uint64_t nth, uint64_t nr)
+{
+	fault_arm_run(fault_kind_of(kind), nth, nr);
+}
+
 uint64_t lab_fault_count(enum lab_fault kind)
 {
 	return fault_count(fault_kind_of(kind));

@@ -12,15 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static _Atomic uint64_t armed[FAULT_NR];
+static _Atomic uint64_t armed[FAULT_NR]; /* the first to fail; 0: none */
+static _Atomic uint64_t runs[FAULT_NR];	 /* how many fail */
 static _Atomic uint64_t passed[FAULT_NR];
 
-void fault_arm(enum fault_kind kind, uint64_t nth)
+void fault_arm_run(enum fault_kind kind, uint64_t nth, uint64_t nr)
 {
 	assert(kind < FAULT_NR);
 	atomic_store(&armed[kind], 0);
 	atomic_store(&passed[kind], 0);
+	atomic_store(&runs[kind], nr);
 	atomic_store(&armed[kind], nth);
+}
+
+void fault_arm(enum fault_kind kind, uint64_t nth)
+{
+	fault_arm_run(kind, nth, 1);
 }
 
 uint64_t fault_count(enum fault_kind kind)
@@ -33,7 +40,10 @@ bool fault_hit(enum fault_kind kind)
 {
 	uint64_t n = atomic_fetch_add_explicit(&passed[kind], 1, memory_order_relaxed) + 1;
 
-	return n == atomic_load_explicit(&armed[kind], memory_order_relaxed);
+	uint64_t first = atomic_load_explicit(&armed[kind], memory_order_relaxed);
+
+	return first && n >= first &&
+	       n - first < atomic_load_explicit(&runs[kind], memory_order_relaxed);
 }
 
 void *eng_alloc(size_t size)

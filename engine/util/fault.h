@@ -21,6 +21,8 @@ enum fault_kind {
 
 /* From now on the nth (1-based) passage of this kind in this process fails, once; 0 disarms. Not reentrant. */
 void fault_arm(enum fault_kind kind, uint64_t nth);
+/* The same for `nr` passages from the nth on; UINT64_MAX: all of them. */
+void fault_arm_run(enum fault_kind kind, uint64_t nth, uint64_t nr);
 /* Passages since the last fault_arm. */
 uint64_t fault_count(enum fault_kind kind);
 /* True if this passage is to fail. */

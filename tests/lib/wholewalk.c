@@ -56,14 +56,15 @@ static void walk_xattrs(struct walk *w, struct eng_ino id)
 	list = malloc((size_t)len);
 	got = list ? eng_listxattr(w->fs, id, list, (size_t)len) : -ENOMEM;
 	for (char *name = list; got > 0 && name < list + got; name += strlen(name) + 1) {
-		ssize_t size = eng_getxattr(w->fs, id, name, w->io, WALK_IO);
+		ssize_t size = eng_getxattr(w->fs, id, name, w->io, WALK_IO), again;
 
 		walk_add(w, name, strlen(name) + 1);
 		if (walk_failed(w, size))
 			continue;
 		walk_add(w, w->io, (size_t)size);
-		if (eng_getxattr(w->fs, id, name, NULL, 0) != size)
-			walk_failed(w, -EPROTO);
+		again = eng_getxattr(w->fs, id, name, NULL, 0);
+		if (again != size)
+			walk_failed(w, again < 0 ? again : -EPROTO);
 	}
 	walk_failed(w, got);
 	free(list);
@@ -196,9 +197,9 @@ static void walk_dir(struct walk *w, struct eng_ino dir, uint64_t depth)
 		l.first = e->next;
 		free(e);
 	}
-	if (dir.ino != ENG_STUB_INO &&
-	    eng_lookup(w->fs, dir, "a name that is not there", 24, &attr) != -ENOENT)
-		walk_failed(w, -EPROTO);
+	ret = eng_lookup(w->fs, dir, "a name that is not there", 24, &attr);
+	if (ret != -ENOENT)
+		walk_failed(w, ret < 0 ? ret : -EPROTO);
 }
 
 static int note_subvol(void *arg, uint64_t transid, uint64_t objectid, uint8_t type,

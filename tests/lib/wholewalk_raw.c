@@ -186,7 +186,7 @@ static int take_tree(void *arg, const struct btrfs_key *key, const void *item, u
 
 void walk_raw(struct walk *w)
 {
-	const struct btrfs_super_block *sb = ins_super(w->fs);
+	struct btrfs_super_block sb = *ins_super(w->fs);
 	const struct btrfs_key zero = { 0 };
 	struct tree_list l = { .w = w };
 	char text[4096];
@@ -194,9 +194,12 @@ void walk_raw(struct walk *w)
 	struct btrfs_print print;
 	struct ins_root root;
 
+	/* Which copy it is makes no difference. */
+	memset(sb.csum, 0, sizeof(sb.csum));
+	sb.bytenr = le64_make(0);
 	btrfs_print_init(&print, &t, ins_geometry(w->fs));
-	btrfs_print_super(&print, sb, true);
-	btrfs_print_backups(&print, sb);
+	btrfs_print_super(&print, &sb, true);
+	btrfs_print_backups(&print, &sb);
 	text_flush(&t);
 	walk_chunks(w);
 	walk_tree(w, BTRFS_ROOT_TREE_OBJECTID);
