@@ -29,7 +29,8 @@ int eng_file_open(struct eng_fs *efs, struct eng_ino id, struct eng_file **out_f
 	api_attr_from_ino(&efs->fs, id.subvol, &attr, &f->attr);
 	err = fread_open(&efs->fs, root, id.ino, &attr, &f->stream);
 	if (err) {
-		free(f);
+		if (!PLANTED("file_open_leak"))
+			free(f);
 		return err;
 	}
 	*out_file = f;

@@ -211,8 +211,7 @@ int root_get(struct fs *fs, uint64_t id, const struct root **out_root)
 	if (!err)
 		err = check_subvol(fs, &r->root);
 	if (err) {
-		if (!PLANTED("root_leak"))
-			free(r);
+		free(r);
 		return err;
 	}
 	*out_root = table_add(fs->roots, r);

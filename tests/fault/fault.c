@@ -247,6 +247,10 @@ int main(int argc, char **argv)
 		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
 			wrong += sweep(&modes[m], &kinds[k]);
 	testimg_free(&img);
-	/* With a planted fault the sweep must fail. */
-	return arg.plant ? !wrong : wrong != 0;
+	if (arg.plant) {
+		/* The sweep must fail; and the sanitizer need not say at exit what leaked. */
+		fflush(NULL);
+		_exit(!wrong);
+	}
+	return wrong != 0;
 }
