@@ -126,7 +126,7 @@ struct eng_dirent {
 	struct eng_ino id;
 	uint64_t stub_of;         /* as in eng_attr */
 	uint8_t type;             /* DT_* of dirent.h */
-	uint64_t next;            /* position after this entry */
+	uint64_t next;            /* position after this entry; fits int64_t */
 };
 /*
  * Calls fn for each entry at or after position `pos` (0: the start; "." and ".." come first). fn returns 0 to

@@ -41,7 +41,7 @@ static bool inline_foreign(const struct btrfs_extent_item *item, uint32_t len, u
 	return false;
 }
 
-/* References of a data extent, and whether one of them is foreign. -ENOENT: no item. */
+/* References of a data extent, and whether one of them is foreign. -ENOENT: no item, or not one of data. */
 static int data_refs(struct fs *fs, uint64_t logical, uint64_t len, uint64_t root, uint64_t ino,
 		     uint64_t *out_refs, bool *out_foreign)
 {
@@ -53,6 +53,9 @@ static int data_refs(struct fs *fs, uint64_t logical, uint64_t len, uint64_t roo
 	if (ret)
 		return ret < 0 ? ret : -ENOENT;
 	item = bt_item(&path);
+	/* A tree block's item has other things behind its head. */
+	if (!(le64_get(item->flags) & BTRFS_EXTENT_FLAG_DATA))
+		return -ENOENT;
 	*out_refs = le64_get(item->refs);
 	*out_foreign = inline_foreign(item, bt_item_size(&path), root, ino);
 	for (ret = bt_next(&path); ret == 0 && !*out_foreign; ret = bt_next(&path)) {
@@ -90,22 +93,30 @@ static int path_shared(struct fs *fs, const struct root *root, uint64_t ino, uin
 {
 	struct bt_path path BT_PATH_CLEANUP = BT_PATH_INIT;
 	const struct btrfs_key key = { ino, BTRFS_EXTENT_DATA_KEY, off };
+	uint64_t blocks[BT_MAX_LEVEL];
+	unsigned nr = 0;
 	int ret = bt_search_le(&root->bt, &key, &path);
 	int shared = 0;
 
 	if (ret)
 		return ret < 0 ? ret : 0;
-	if (eb_logical(path.nodes[0]) == *leaf)
+	while (nr < BT_MAX_LEVEL && path.nodes[nr]) {
+		blocks[nr] = eb_logical(path.nodes[nr]);
+		nr++;
+	}
+	/* The caller's walk and the searches below are the two paths that a thread may hold. */
+	bt_path_release(&path);
+	if (blocks[0] == *leaf)
 		return *leaf_shared;
-	for (int level = 0; level < BT_MAX_LEVEL && path.nodes[level] && !shared; level++) {
+	for (unsigned i = 0; i < nr && !shared; i++) {
 		uint64_t refs;
 
-		ret = block_refs(fs, eb_logical(path.nodes[level]), &refs);
+		ret = block_refs(fs, blocks[i], &refs);
 		if (ret)
 			return ret;
 		shared = refs > 1;
 	}
-	*leaf = eb_logical(path.nodes[0]);
+	*leaf = blocks[0];
 	*leaf_shared = shared;
 	return shared;
 }

@@ -172,8 +172,15 @@ static int readdir_entry(void *arg, uint64_t index, const char *name, size_t len
 		.type = target->type < sizeof(dt) ? dt[target->type] : DT_UNKNOWN,
 		.next = index + 1,
 	};
-	int err = resolve_target(st->efs, st->dir.subvol, target, &ent.id, &ent.stub_of);
+	int err;
 
+	/* The position behind it must be one that seekdir(3) can take, or the listing would start over. */
+	if (index >= INT64_MAX)
+		return msg_corrupt(st->efs->fs.msg,
+				   "subvolume %llu directory %llu: an entry has index %llu, expected less than 2^63-1",
+				   (unsigned long long)st->dir.subvol, (unsigned long long)st->dir.ino,
+				   (unsigned long long)index);
+	err = resolve_target(st->efs, st->dir.subvol, target, &ent.id, &ent.stub_of);
 	return err ? err : st->fn(st->arg, &ent);
 }
 
