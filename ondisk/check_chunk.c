@@ -156,6 +156,9 @@ static int check_chunk(const struct check *c, const struct btrfs_chunk *chunk, u
 
 int check_chunk_item(struct check *c, const void *item, uint32_t len)
 {
+	if (c->key.objectid != BTRFS_FIRST_CHUNK_TREE_OBJECTID)
+		return check_fail(c, "objectid is %" PRIu64 ", expected %llu", c->key.objectid,
+				  BTRFS_FIRST_CHUNK_TREE_OBJECTID);
 	return check_chunk(c, item, len, c->key.offset);
 }
 

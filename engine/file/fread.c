@@ -392,8 +392,8 @@ static int deliver(struct batch *b, const struct piece *p, uint64_t *out_bad)
 	int err = 0;
 
 	if (io->res) {
-		bool known = io->res == -EIO || io->res == -EUCLEAN;
-		uint64_t bad = known ? io->result.bad_logical : io->logical;
+		/* 0, before everything, if nothing was read at all. */
+		uint64_t bad = io->result.bad_logical;
 		uint64_t first = p->logical + (p->ext.compression ? 0 : p->skip);
 
 		if (bad < p->logical + p->src_len) {

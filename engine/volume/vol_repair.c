@@ -198,67 +198,110 @@ void vol_repair_run(const struct vol_judge *j, const struct vol_span *span, uint
 	finish_run(&r, out);
 }
 
-/* The ways to read a span: its copies, or its own stripe and then the guesses. */
-static unsigned span_ways(const struct vol_span *s)
+/*
+ * A unit over the border of two stripes lies in two spans; in more only where chunks are tiny, and
+ * never in more than a node has sectors.
+ */
+#define SPREAD_SPANS (BTRFS_MAX_METADATA_BLOCKSIZE / BTRFS_MIN_BLOCKSIZE)
+/* Ways that are tried together, however many stripes a chunk names. */
+#define SPREAD_TRIES 1024
+
+struct spread_span {
+	struct vol_span span;
+	uint32_t pos;	       /* in the unit */
+	unsigned ways;	       /* its copies; or its own stripe, and then the guesses */
+	bool have_row;
+	struct parity_row row; /* read once, for all guesses */
+};
+
+/* Cuts the unit into spans. 0, or -ENXIO. */
+static int spread_begin(const struct vol_judge *j, uint64_t logical, struct spread_span *spans,
+			unsigned *out_nr)
 {
-	return s->chunk->profile->parity ? 1 + parity_guesses(s->chunk) : s->chunk->profile->copies;
+	uint32_t pos = 0;
+	unsigned nr;
+
+	for (nr = 0; pos < j->unit; nr++) {
+		struct spread_span *s = &spans[nr];
+		const struct raid_profile *p;
+
+		if (nr == SPREAD_SPANS || vol_span_at(j->v, logical + pos, j->unit - pos, &s->span))
+			return -ENXIO;
+		p = s->span.chunk->profile;
+		s->ways = p->parity ? 1 + parity_guesses(s->span.chunk) : p->copies;
+		s->pos = pos;
+		s->have_row = false;
+		pos += (uint32_t)s->span.len;
+	}
+	*out_nr = nr;
+	return 0;
 }
 
-static int read_way(const struct vol_judge *j, const struct vol_span *s, unsigned way, uint8_t *buf)
+static int read_way(struct spread_span *s, unsigned way, uint8_t *buf)
 {
-	struct parity_row row;
 	int ret;
 
-	if (!s->chunk->profile->parity || !way)
-		return vol_span_read(s, way, buf);
-	ret = parity_row_begin(&row, s);
-	if (ret)
-		return ret;
-	if (!parity_row_solve(&row, way - 1, 0, buf, (uint32_t)s->len))
-		ret = row.err ? row.err : -ENXIO;
-	parity_row_end(&row);
-	if (!ret)
-		vol_count(j->v, vol_rebuilds, 1);
-	return ret;
+	if (!s->span.chunk->profile->parity || !way)
+		return vol_span_read(&s->span, way, buf);
+	if (!s->have_row) {
+		ret = parity_row_begin(&s->row, &s->span);
+		if (ret)
+			return ret;
+		s->have_row = true;
+	}
+	if (parity_row_solve(&s->row, way - 1, 0, buf, (uint32_t)s->span.len))
+		return 0;
+	return s->row.err ? s->row.err : -ENXIO;
 }
 
-/* Units do not lie across chunks and seldom across stripes: two spans, each with a few ways. */
-#define SPREAD_TRIES 1024
+/*
+ * Reads the unit in the way of this number, which says in mixed radix how each span is read. 0, the
+ * first error, or 1 if there are no more ways. *out_rebuilt: parity was of use.
+ */
+static int spread_read(struct spread_span *spans, unsigned nr, unsigned number, uint8_t *buf,
+		       bool *out_rebuilt)
+{
+	int ret = 0;
+
+	*out_rebuilt = false;
+	for (unsigned i = 0; i < nr; i++) {
+		unsigned way = number % spans[i].ways;
+
+		number /= spans[i].ways;
+		*out_rebuilt |= way && spans[i].span.chunk->profile->parity;
+		if (!ret)
+			ret = read_way(&spans[i], way, buf + spans[i].pos);
+	}
+	return number ? 1 : ret;
+}
 
 int vol_repair_spread(const struct vol_judge *j, uint64_t logical, uint8_t *buf, bool was_read)
 {
-	bool lied = was_read, failed = false, more = true;
+	struct spread_span spans[SPREAD_SPANS];
+	bool lied = was_read, failed = false, good = false, rebuilt;
+	unsigned nr;
+	int ret = spread_begin(j, logical, spans, &nr);
 
-	/* The number of the try, in mixed radix, says which way each span is read. */
-	for (unsigned n = 0; more && n < SPREAD_TRIES; n++) {
-		unsigned digits = n;
-		struct vol_span s;
-		int ret = 0;
-
-		for (uint32_t pos = 0; pos < j->unit && !ret; pos += (uint32_t)s.len) {
-			ret = vol_span_at(j->v, logical + pos, j->unit - pos, &s);
-			if (ret)
-				return ret;
-			ret = read_way(j, &s, digits % span_ways(&s), buf + pos);
-			digits /= span_ways(&s);
-		}
-		if (ret == -ENOMEM)
-			return ret;
-		if (!ret && vol_unit_is_good(j, logical, buf))
-			return 0;
+	if (ret)
+		return ret;
+	for (unsigned n = 0; n < SPREAD_TRIES && !good; n++) {
+		ret = spread_read(spans, nr, n, buf, &rebuilt);
+		if (ret == 1 || ret == -ENOMEM)
+			break;
+		good = !ret && vol_unit_is_good(j, logical, buf);
 		lied |= !ret;
 		failed |= ret == -EIO;
-		/* All were tried once the digits run over; a failed span cuts short, so count
-		 * again. */
-		more = false;
-		digits = n + 1;
-		for (uint32_t pos = 0; pos < j->unit; pos += (uint32_t)s.len) {
-			if (vol_span_at(j->v, logical + pos, j->unit - pos, &s))
-				break;
-			digits /= span_ways(&s);
-		}
-		more = !digits;
+	}
+	for (unsigned i = 0; i < nr; i++)
+		if (spans[i].have_row)
+			parity_row_end(&spans[i].row);
+	if (good) {
+		if (rebuilt)
+			vol_count(j->v, vol_rebuilds, 1);
+		return 0;
 	}
 	vol_count(j->v, vol_unreadable, 1);
+	if (ret == -ENOMEM)
+		return ret;
 	return lied ? -EUCLEAN : failed ? -EIO : -ENXIO;
 }

@@ -447,10 +447,12 @@ int vol_copies(const struct vol *v, uint64_t logical)
 static int read_unit(struct vol *v, uint64_t logical, uint8_t *buf, uint32_t unit, vol_verify_fn verify,
 		     void *arg, struct vol_read_result *res)
 {
-	uint64_t dead = v->dead;
+	uint64_t dead = v->dead, gone = v->gone;
 
 	if (dead && dead >= logical && dead < logical + unit)
 		return -EIO;
+	if (gone && gone >= logical && gone < logical + unit)
+		return -ENXIO;
 	for (int i = 0; i < FLAT_COPIES; i++) {
 		memcpy(buf, v->copy[i] + logical, unit);
 		if (!verify || verify(arg, logical, buf, unit)) {

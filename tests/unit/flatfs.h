@@ -25,6 +25,7 @@ struct vol {
 	uint64_t size;
 	uint8_t *copy[FLAT_COPIES];
 	_Atomic uint64_t dead;    /* the sector here is -EIO on all copies; 0: none */
+	_Atomic uint64_t gone;    /* …is on a device that is missing; 0: none */
 	_Atomic unsigned reads;   /* ios of data */
 	_Atomic unsigned delay_us;
 };

@@ -510,6 +510,12 @@ static void test_unreadable(void **state)
 	m.f->v.dead = disk + 2 * 4096;
 	assert_int_equal(fread_at(&m.f->fs, m.root, INO, &m.attr, 0, buf, 1 << 20), 2 * 4096);
 	assert_non_null(strstr(m.f->v.last, "data unreadable"));
+	/* A stripe of a raid0 whose device is missing: what lies before it is there. */
+	m.f->v.dead = 0;
+	m.f->v.gone = disk + 3 * 4096;
+	assert_int_equal(fread_at(&m.f->fs, m.root, INO, &m.attr, 0, buf, 1 << 20), 3 * 4096);
+	assert_non_null(strstr(m.f->v.last, "no device for data"));
+	assert_int_equal(fread_at(&m.f->fs, m.root, INO, &m.attr, 3 * 4096, buf, 100), -EIO);
 	model_destroy(&m);
 	free(buf);
 }

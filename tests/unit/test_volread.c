@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -402,6 +403,54 @@ static void test_spread_mixed(void **state)
 }
 
 /* A device that missed writes has good-looking old data: without a verify it must not be asked. */
+static bool never(void *arg, uint64_t logical, const void *p, uint32_t unit)
+{
+	(void)arg;
+	(void)logical;
+	(void)p;
+	(void)unit;
+	return false;
+}
+
+/* Hundreds of stripes make hundreds of guesses: what they are made from is read once. */
+static void test_spread_many_stripes(void **state)
+{
+	enum { STRIPES = 300 };
+	struct vb *vb = vb_create(1, 0xaa);
+	size_t size = sizeof(struct btrfs_chunk) + STRIPES * sizeof(struct btrfs_stripe);
+	struct btrfs_chunk *item = calloc(1, size);
+	struct vol_read_result res;
+	uint64_t before, bytes;
+	struct vol *v;
+
+	(void)state;
+	vb_write_super(vb, 0, 0, NULL);
+	v = must_open(vb, &degraded);
+	assert_non_null(item);
+	item->length = le64_make((STRIPES - 2) * (uint64_t)VB_STRIPE);
+	item->stripe_len = le64_make(VB_STRIPE);
+	item->type = le64_make(DATA | BTRFS_BLOCK_GROUP_RAID6);
+	item->num_stripes = le16_make(STRIPES);
+	item->sub_stripes = le16_make(1);
+	for (unsigned i = 0; i < STRIPES; i++) {
+		struct btrfs_stripe *s = &(&item->stripe)[i];
+
+		s->devid = le64_make(vb->devs[0].devid);
+		s->offset = le64_make((1 << 20) + 4096 * i % 65536);
+		memcpy(s->dev_uuid, vb->devs[0].uuid, 16);
+	}
+	assert_int_equal(vol_chunk_add(v, 2 * LOGICAL, item), 0);
+	before = counter_get(&counters, io_read_bytes);
+	assert_int_equal(vol_read(v, 2 * LOGICAL + 4096, buf, 65536, 65536, never, NULL, &res),
+			 -EUCLEAN);
+	bytes = counter_get(&counters, io_read_bytes) - before;
+	/* Each row twice over, and the unit's own bytes at each try. */
+	assert_in_range(bytes, 1, 2ull * STRIPES * 65536 + 1024 * 65536);
+	free(item);
+	vol_close(v);
+	vb_destroy(vb);
+}
+
 static void test_stale(void **state)
 {
 	for (unsigned i = 0; i < NR_SHAPES; i++) {
@@ -628,6 +677,7 @@ int main(void)
 		cmocka_unit_test(test_tolerated), cmocka_unit_test(test_beyond),
 		cmocka_unit_test(test_patchy),	  cmocka_unit_test(test_one_sector),
 		cmocka_unit_test(test_spread),	  cmocka_unit_test(test_spread_mixed),
+		cmocka_unit_test(test_spread_many_stripes),
 		cmocka_unit_test(test_stale),	  cmocka_unit_test(test_map),
 		cmocka_unit_test(test_faults),	  cmocka_unit_test(test_threads),
 	};
