@@ -56,7 +56,8 @@ struct counters *vol_counters(const struct vol *v);
 MUST_CHECK int vol_chunk_add(struct vol *v, uint64_t logical, const struct btrfs_chunk *chunk);
 /*
  * Registers a device that the chunk tree lists; unknown ones become missing. An item whose fsid is not ours
- * names a device of a seed filesystem, which is looked for if `scan`.
+ * names a device of a seed filesystem, which is looked for if `scan` (a few of them: a hostile
+ * tree may name thousands).
  * Return: 0; -EUCLEAN (listed twice, or too many); -EINVAL (truncated: shorter than the item says, and
  * neither `degraded` nor `partial`); -ENOMEM.
  */

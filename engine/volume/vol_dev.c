@@ -176,8 +176,10 @@ int vol_device_add(struct vol *v, const struct btrfs_dev_item *item)
 	memcpy(dev->fsid, item->fsid, 16);
 	/* A filesystem that grew out of a seed keeps the seed's devices under their own fsid. */
 	dev->seed = memcmp(item->fsid, v->geo.fsid, 16) != 0;
-	if (!dev->bdev && dev->seed && v->opts.scan)
+	if (!dev->bdev && dev->seed && v->opts.scan && v->seed_scans < VOL_MAX_SEED_SCANS) {
+		v->seed_scans++;
 		ret = vol_scan(v, item->fsid, true);
+	}
 	if (!ret && dev->bdev)
 		ret = vol_dev_check_length(v, dev->bdev, devid, dev->total_bytes);
 	return ret;

@@ -8,6 +8,8 @@
 
 /* Far above what can be made; a hostile chunk tree may name anything. */
 #define VOL_MAX_DEVICES 4096
+/* Seeds that are looked for, each among all block devices: a chain of them is seldom longer than one. */
+#define VOL_MAX_SEED_SCANS 8
 
 /*
  * A device that is there, or that only a chunk or a device item names (missing: bdev is NULL). It
@@ -55,6 +57,7 @@ struct vol {
 	int super_copy;		   /* and which copy it is */
 	struct vol_dev **devs;	   /* ascending by devid, uuid */
 	unsigned nr_devs, max_devs;
+	unsigned seed_scans;
 	struct vol_chunk **chunks; /* ascending by logical, without overlap */
 	unsigned nr_chunks, max_chunks;
 };

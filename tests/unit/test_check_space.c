@@ -374,6 +374,7 @@ static void chunks(void **state)
 	CB_BROKEN(&b, c->length, 1ULL << 48, 0, "chunk length is 281474976710656");
 	CB_BROKEN(&b, cb_item(&b, 0)->key.offset, -4096ULL, 0, "passes 2^64");
 	CB_BROKEN(&b, cb_item(&b, 0)->key.offset, 1, 0, "chunk start 1 is not");
+	CB_BROKEN(&b, cb_item(&b, 0)->key.objectid, 255, 0, "objectid is 255, expected 256");
 	CB_BROKEN(&b, c->stripe_len, 4096, 0, "stripe_len is 4096");
 	CB_BROKEN(&b, c->stripe_len, 0, 0, "stripe_len is 0");
 	CB_BROKEN(&b, c->type, 1ULL << 40, 0, "chunk type is 0x10000000000");

@@ -489,6 +489,22 @@ static void test_device_items(void **state)
 	assert_int_equal(vol_device_add(v, &item), -EUCLEAN);
 	vol_close(v);
 	vb_destroy(vb);
+
+	/* And seeds, for each of which all block devices would be opened. */
+	struct vol_opts scanning = plain;
+
+	scanning.scan = true;
+	vb = make(1, DATA);
+	assert_int_equal(open_devices(vb, &scanning, msg, &counters, &v), 0);
+	vb_make_dev_item(vb, 0, &item);
+	for (unsigned i = 1; i < 4 * VOL_MAX_SEED_SCANS; i++) {
+		item.devid = le64_make(100 + i);
+		item.fsid[0] = (uint8_t)i;
+		assert_int_equal(vol_device_add(v, &item), 0);
+	}
+	assert_int_equal(v->seed_scans, VOL_MAX_SEED_SCANS);
+	vol_close(v);
+	vb_destroy(vb);
 }
 
 static void test_super_changed(void **state)
