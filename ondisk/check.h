@@ -25,8 +25,6 @@ struct btrfs_geometry {
 	uint64_t generation;      /* of the superblock: no block may be newer (log trees: + 1) */
 	uint64_t total_bytes;
 	uint8_t fsid[16];         /* as it stands in block headers: metadata_uuid if that feature is on */
-	uint8_t chunk_tree_uuid[16]; /* not checked while `have_chunk_uuid` is false */
-	bool have_chunk_uuid;
 	bool ignore_csum;         /* rescue=ignoremetacsums */
 	bool writable;            /* refuse inodes with flags that allow reading only */
 	/*
@@ -76,6 +74,13 @@ int btrfs_check_super(const struct btrfs_super_block *sb, uint64_t physical, boo
  */
 int btrfs_check_block(const void *block, const struct btrfs_geometry *geo,
 		      const struct btrfs_block_expect *expect, struct btrfs_check_error *err);
+
+/*
+ * What another parent says of a block that has passed btrfs_check_block(): level, generation, owner and
+ * first key again, nothing of its contents. Return: 0, or -EUCLEAN with *err filled.
+ */
+int btrfs_check_expected(const void *block, const struct btrfs_geometry *geo,
+			 const struct btrfs_block_expect *expect, struct btrfs_check_error *err);
 
 /* One chunk item of `len` bytes (in a leaf or in the sys_chunk_array). 0 or -EUCLEAN. */
 int btrfs_check_chunk(const struct btrfs_chunk *chunk, uint32_t len, uint64_t logical,

@@ -21,15 +21,16 @@ static bool fsid_known(const struct btrfs_geometry *geo, const uint8_t *fsid)
 	return false;
 }
 
-static int check_uuid(const struct check *c, const char *what, const uint8_t *found,
-		      const uint8_t *expected)
+static int check_fsid(const struct check *c, const uint8_t *fsid)
 {
 	char f[40], e[40];
 	struct text tf = TEXT_FIXED(f), te = TEXT_FIXED(e);
 
-	text_uuid(&tf, found);
-	text_uuid(&te, expected);
-	return check_fail(c, "%s is %s, expected %s", what, text_done(&tf), text_done(&te));
+	if (fsid_known(c->geo, fsid))
+		return 0;
+	text_uuid(&tf, fsid);
+	text_uuid(&te, c->geo->fsid);
+	return check_fail(c, "fsid is %s, expected %s", text_done(&tf), text_done(&te));
 }
 
 static int check_csum(const struct check *c, const struct btrfs_header *h)
@@ -62,15 +63,11 @@ static int check_identity(const struct check *c, const struct btrfs_header *h,
 	if (bytenr != expect->logical)
 		return check_fail(c, "bytenr is %" PRIu64 ", expected %" PRIu64, bytenr,
 				  expect->logical);
-	if (!fsid_known(c->geo, h->fsid))
-		return check_uuid(c, "fsid", h->fsid, c->geo->fsid);
-	ret = check_csum(c, h);
+	ret = check_fsid(c, h->fsid);
+	if (ret == 0)
+		ret = check_csum(c, h);
 	if (ret)
 		return ret;
-	if (c->geo->have_chunk_uuid &&
-	    memcmp(h->chunk_tree_uuid, c->geo->chunk_tree_uuid, BTRFS_UUID_SIZE) != 0)
-		return check_uuid(c, "chunk tree uuid", h->chunk_tree_uuid,
-				  c->geo->chunk_tree_uuid);
 	if (h->level >= BTRFS_MAX_LEVEL)
 		return check_fail(c, "level is %u, expected 0 to %u", h->level,
 				  BTRFS_MAX_LEVEL - 1);
@@ -92,11 +89,11 @@ static int check_owner(const struct check *c, uint64_t expected)
 			  btrfs_is_fstree(expected) ? "a subvolume as " : "", expected);
 }
 
-static int check_expected(const struct check *c, const void *block,
-			  const struct btrfs_block_expect *expect)
+/* What the parent says of the block's header. */
+static int check_header_expected(const struct check *c, const void *block,
+				 const struct btrfs_block_expect *expect)
 {
 	uint64_t gen = btrfs_header_generation(block);
-	int ret;
 
 	if (expect->level >= 0 && c->level != expect->level)
 		return check_fail(c, "level is %d, expected %d", c->level, expect->level);
@@ -106,14 +103,17 @@ static int check_expected(const struct check *c, const void *block,
 		c->err->transid = true;
 		return -EUCLEAN;
 	}
-	ret = check_generation(c, "generation", gen);
+	return check_owner(c, expect->owner);
+}
+
+static int check_header(const struct check *c, const void *block)
+{
+	int ret = check_generation(c, "generation", btrfs_header_generation(block));
+
 	if (ret) {
 		c->err->transid = true;
 		return ret;
 	}
-	ret = check_owner(c, expect->owner);
-	if (ret)
-		return ret;
 	if (!(btrfs_header_flags(block) & BTRFS_HEADER_FLAG_WRITTEN))
 		return check_fail(c, "header flags are 0x%" PRIx64 ", expected WRITTEN among them",
 				  btrfs_header_flags(block));
@@ -260,6 +260,12 @@ static int check_first_key(struct check *c, const void *block,
 			  want->objectid, want->type, want->offset);
 }
 
+static void check_begin(struct check *c, const void *block)
+{
+	c->level = (int)btrfs_header_level(block);
+	c->owner = btrfs_header_owner(block);
+}
+
 int btrfs_check_block(const void *block, const struct btrfs_geometry *geo,
 		      const struct btrfs_block_expect *expect, struct btrfs_check_error *err)
 {
@@ -269,13 +275,22 @@ int btrfs_check_block(const void *block, const struct btrfs_geometry *geo,
 	ret = check_identity(&c, btrfs_header_of(block), expect);
 	if (ret)
 		return ret;
-	c.level = (int)btrfs_header_level(block);
-	c.owner = btrfs_header_owner(block);
-	ret = check_expected(&c, block, expect);
-	if (ret)
-		return ret;
-	ret = c.level > 0 ? check_node(&c, block) : check_leaf(&c, block);
-	if (ret)
-		return ret;
-	return check_first_key(&c, block, expect);
+	check_begin(&c, block);
+	ret = check_header_expected(&c, block, expect);
+	if (ret == 0)
+		ret = check_header(&c, block);
+	if (ret == 0)
+		ret = c.level > 0 ? check_node(&c, block) : check_leaf(&c, block);
+	return ret ? ret : check_first_key(&c, block, expect);
+}
+
+int btrfs_check_expected(const void *block, const struct btrfs_geometry *geo,
+			 const struct btrfs_block_expect *expect, struct btrfs_check_error *err)
+{
+	struct check c = {.geo = geo, .err = err, .level = -1, .slot = -1};
+	int ret;
+
+	check_begin(&c, block);
+	ret = check_header_expected(&c, block, expect);
+	return ret ? ret : check_first_key(&c, block, expect);
 }

@@ -28,7 +28,7 @@ MUST_CHECK int eb_cache_create(struct vol *v, uint64_t cap_bytes, unsigned threa
 /* All references must have been put. */
 void eb_cache_destroy(struct eb_cache *c);
 struct vol *eb_cache_vol(const struct eb_cache *c);
-/* Checks of blocks from here on: rescue options and, once known, the chunk tree's uuid. Before sharing. */
+/* What blocks are checked against from here on, for the opener to add the seeds' fsids. Before sharing. */
 struct btrfs_geometry *eb_cache_geometry(struct eb_cache *c);
 
 /*

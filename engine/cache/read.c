@@ -30,26 +30,28 @@ static bool judge_copy(void *arg, uint64_t logical, const void *buf, uint32_t un
 	return false;
 }
 
-static int say_failed(struct eb *eb, const struct judge *j, int err)
+static int say_corrupt(const struct eb *eb, const struct btrfs_block_expect *e,
+		       const struct btrfs_check_error *why)
 {
-	struct eb_cache *c = eb->cache;
-	const struct btrfs_block_expect *e = &eb->expect;
 	char buf[400];
 	struct text t = TEXT_FIXED(buf);
 
-	if (err != -EUCLEAN || !j->failed) {
-		msg_err(c->msg, "cannot read metadata block %llu (tree %llu, level %d): %s",
-			(unsigned long long)e->logical, (unsigned long long)e->owner, e->level,
-			strerror(-err));
-		return err;
-	}
-	btrfs_check_error_to_text(&t, e->logical, &j->first);
-	if (j->first.transid)
-		return msg_corrupt(c->msg,
-				   "tree %llu: %s: written by another since it was mounted, or a "
-				   "write was lost",
-				   (unsigned long long)e->owner, text_done(&t));
-	return msg_corrupt(c->msg, "tree %llu: %s", (unsigned long long)e->owner, text_done(&t));
+	btrfs_check_error_to_text(&t, e->logical, why);
+	return msg_corrupt(eb->cache->msg, "tree %llu: %s%s", (unsigned long long)e->owner,
+			   text_done(&t),
+			   why->transid ? ": written by another since it was mounted, or a write was lost" :
+					  "");
+}
+
+static int say_failed(struct eb *eb, const struct judge *j, int err)
+{
+	const struct btrfs_block_expect *e = &eb->expect;
+
+	if (err == -EUCLEAN && j->failed)
+		return say_corrupt(eb, e, &j->first);
+	msg_err(eb->cache->msg, "cannot read metadata block %llu (tree %llu, level %d): %s",
+		(unsigned long long)e->logical, (unsigned long long)e->owner, e->level, strerror(-err));
+	return err;
 }
 
 static void say_repaired(struct eb *eb, const struct judge *j)
@@ -89,54 +91,15 @@ int eb_read(struct eb *eb)
 	return 0;
 }
 
-/* The rule of btrfs_check_block: subvolumes share blocks, log and relocation trees have others'
- * names. */
-static bool owner_fits(uint64_t expected, uint64_t owner)
+int eb_match(const struct eb *eb, const struct btrfs_block_expect *expect)
 {
-	if (!expected || expected == BTRFS_TREE_LOG_OBJECTID ||
-	    expected == BTRFS_TREE_RELOC_OBJECTID)
-		return true;
-	return expected == owner || (btrfs_is_fstree(expected) && btrfs_is_fstree(owner));
-}
-
-int eb_match(const struct eb *eb, const struct btrfs_block_expect *e)
-{
-	struct msg *m = eb->cache->msg;
-	const void *b = eb->data;
-	unsigned long long logical = eb->logical, owner = e->owner;
+	struct btrfs_check_error why;
 
 	if (PLANTED("cache_no_match"))
 		return 0;
-	if (e->level >= 0 && (unsigned)e->level != btrfs_header_level(b))
-		return msg_corrupt(m, "tree %llu: block %llu: level %u, expected %d", owner,
-				   logical, btrfs_header_level(b), e->level);
-	if (e->generation && e->generation != btrfs_header_generation(b))
-		return msg_corrupt(
-			m,
-			"tree %llu: block %llu: generation %llu, expected %llu: written by "
-			"another since it was mounted, or a write was lost",
-			owner, logical, (unsigned long long)btrfs_header_generation(b),
-			(unsigned long long)e->generation);
-	if (!owner_fits(e->owner, btrfs_header_owner(b)))
-		return msg_corrupt(m, "tree %llu: block %llu: owner %llu, expected %llu", owner,
-				   logical, (unsigned long long)btrfs_header_owner(b), owner);
-	if (e->have_first_key) {
-		struct btrfs_key k = { 0 };
-
-		if (btrfs_header_nritems(b))
-			k = btrfs_block_key(b, 0);
-		if (!btrfs_header_nritems(b) || btrfs_key_cmp(&k, &e->first_key))
-			return msg_corrupt(
-				m,
-				"tree %llu: block %llu: %u items, first key (%llu %u %llu), "
-				"expected (%llu %u %llu)",
-				owner, logical, btrfs_header_nritems(b),
-				(unsigned long long)k.objectid, k.type,
-				(unsigned long long)k.offset,
-				(unsigned long long)e->first_key.objectid, e->first_key.type,
-				(unsigned long long)e->first_key.offset);
-	}
-	return 0;
+	if (!btrfs_check_expected(eb->data, &eb->cache->geo, expect, &why))
+		return 0;
+	return say_corrupt(eb, expect, &why);
 }
 
 /* A frame for read-ahead of this block; NULL: it is there already, or no frame is to be had. */

@@ -45,8 +45,6 @@ struct vol *fakevol_create(uint32_t nodesize)
 		.generation = FAKE_GENERATION,
 		.total_bytes = 1ull << 40,
 		.fsid = "fake filesystem",
-		.chunk_tree_uuid = "fake chunk uuid",
-		.have_chunk_uuid = true,
 	};
 	if (msg_create(hear, &v->heard, &v->msg))
 		abort();
@@ -93,7 +91,6 @@ void *fakevol_format(struct vol *v, uint64_t logical, int level, uint64_t owner)
 
 	memset(h, 0, sizeof(*h));
 	memcpy(h->fsid, v->geo.fsid, sizeof(h->fsid));
-	memcpy(h->chunk_tree_uuid, v->geo.chunk_tree_uuid, sizeof(h->chunk_tree_uuid));
 	h->bytenr = le64_make(logical);
 	h->flags = le64_make(BTRFS_HEADER_FLAG_WRITTEN | (uint64_t)BTRFS_MIXED_BACKREF_REV
 								 << BTRFS_BACKREF_REV_SHIFT);

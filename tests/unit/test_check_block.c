@@ -111,21 +111,17 @@ static void lost_writes_are_told(void **state)
 	cb_free(&b);
 }
 
-static void seeds_and_chunk_uuid(void **state)
+static void seeds(void **state)
 {
-	static const uint8_t seeds[2][16] = { { 1, 2, 3 }, { 4, 5, 6 } };
+	static const uint8_t fsids[2][16] = { { 1, 2, 3 }, { 4, 5, 6 } };
 	struct cb b;
 
 	three_items(&b, 4096);
-	memcpy(cb_header(&b)->fsid, seeds[1], 16);
+	memcpy(cb_header(&b)->fsid, fsids[1], 16);
 	cb_bad(&b, -1, "fsid is 04050600-");
-	b.geo.seed_fsids = seeds;
+	b.geo.seed_fsids = fsids;
 	b.geo.seed_fsids_nr = 2;
 	cb_good(&b);
-	b.geo.have_chunk_uuid = true;
-	cb_good(&b);
-	b.geo.chunk_tree_uuid[0] = 9;
-	cb_bad(&b, -1, "chunk tree uuid is 00000000-");
 	cb_free(&b);
 }
 
@@ -274,7 +270,7 @@ int main(void)
 		cmocka_unit_test(owners),
 		cmocka_unit_test(checksums),
 		cmocka_unit_test(lost_writes_are_told),
-		cmocka_unit_test(seeds_and_chunk_uuid),
+		cmocka_unit_test(seeds),
 		cmocka_unit_test(first_key),
 		cmocka_unit_test(leaf_layout),
 		cmocka_unit_test(full_leaf),

@@ -140,7 +140,7 @@ static void metadata_uuid(void **state)
 	assert_int_equal(geo.sectorsize, 4096);
 	assert_int_equal(geo.csum_size, 4);
 	assert_int_equal(geo.generation, CB_GENERATION);
-	assert_false(geo.have_chunk_uuid);
+	assert_int_equal(geo.seed_fsids_nr, 0);
 	BROKEN(sb, dev_item.fsid, 1, "fsid of the device item");
 	free(sb);
 }
