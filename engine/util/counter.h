@@ -17,6 +17,8 @@
 	X(vol_bad_copies, "copies that failed their check")                                      \
 	X(vol_rebuilds, "units rebuilt from parity")                                             \
 	X(vol_unreadable, "units that no copy could give")                                       \
+	X(vol_unwritten_copies, "copies that could not be written")                              \
+	X(vol_supers_stored, "superblocks stored on all devices")                                \
 	X(cache_hits, "metadata blocks found in the cache")                                      \
 	X(cache_reads, "metadata blocks read and checked")                                       \
 	X(cache_evictions, "metadata blocks dropped for room")                                   \

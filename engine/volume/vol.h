@@ -9,7 +9,8 @@
  * Life: vol_open reads superblocks and collects devices; the opener then feeds the map, first from the
  * super's system array, then from the chunk tree (vol_chunk_add), registers what the chunk tree says of
  * devices (vol_device_add), and calls vol_finish, which refuses a volume that misses too much.
- * After vol_finish the volume is read-only and may be used from any thread.
+ * After vol_finish the map does not change and the volume may be used from any thread. It can be written
+ * if its devices were opened BDEV_WRITABLE.
  */
 #ifndef UBTRFS_ENGINE_VOLUME_VOL_H
 #define UBTRFS_ENGINE_VOLUME_VOL_H
@@ -43,7 +44,7 @@ MUST_CHECK int vol_open(struct bdev **devs, unsigned nr, const struct vol_opts *
 			struct counters *counters, struct vol **out_vol);
 void vol_close(struct vol *v);
 
-/* The superblock that was chosen: newest generation among valid ones. */
+/* The superblock that was chosen: newest generation among valid ones; then the last one stored. */
 const struct btrfs_super_block *vol_super(const struct vol *v);
 const struct btrfs_geometry *vol_geometry(const struct vol *v);
 struct msg *vol_msg(const struct vol *v);
@@ -104,6 +105,58 @@ struct vol_io {
 /* Return: 0, or the first `res` that is not. */
 MUST_CHECK int vol_read_many(struct vol *v, struct vol_io *ios, unsigned nr);
 
+/* One write of several at once. The bytes go to every copy. */
+struct vol_wio {
+	uint64_t logical;
+	const void *buf;          /* BDEV_ALIGN-aligned for speed */
+	uint32_t len;
+	/*
+	 * Out: 0 if each part was written to one copy at least and no more copies failed than the profile
+	 * bears (none for single, dup and raid0); -EIO; -ENXIO (no chunk maps it); -EROFS (a device is
+	 * read-only or a seed); -EOPNOTSUPP (raid5/6, for now). With all but -EIO nothing was written;
+	 * with -EIO any part of any copy may have been.
+	 */
+	int res;
+	unsigned failed;          /* out: parts of copies that were not written, missing devices included */
+};
+/*
+ * Writes them all, in any order. A device that failed a write is stale for the rest of the mount; if the
+ * request succeeded all the same, the next flush judges whether the filesystem bears it.
+ * Thread-safe, blocks, allocates nothing, takes no lock. Ranges that overlap, in one call or two at the
+ * same time, end as a mixture.
+ * Durability: none before vol_flush.
+ * Return: 0, or the first `res` that is not.
+ */
+MUST_CHECK int vol_write_many(struct vol *v, struct vol_wio *ios, unsigned nr);
+MUST_CHECK int vol_write(struct vol *v, uint64_t logical, const void *buf, uint32_t len);
+
+/*
+ * Makes durable what was written by calls that had returned before: all devices at once. Thread-safe.
+ * Return: 0; -EIO: devices failed the flush, or since the last vol_super_store a write that was reported as
+ * done, and together they (and missing ones) are more than some chunk bears. Then what was written since
+ * that store may be lost, and a later 0 would not say that it isn't: the transaction must be aborted.
+ */
+MUST_CHECK int vol_flush(struct vol *v);
+
+/*
+ * The commit point: writes the superblock to every copy on every device, with the device's own item, place
+ * and checksum filled in; flushes all devices before and after. Everything `sb` refers to has been written
+ * by calls that returned.
+ * Context: one at a time; nothing else guards vol_super() and vol_device_update() against it.
+ * Durability: 0: this generation is what will be found. A failure before the first copy is written leaves
+ * the old one; the messages tell which it was, but a caller treats all alike: either may be found, nothing
+ * may be freed or written any more.
+ * Return: 0; -ESTALE (a superblock on a device is not the one that was read or stored last: another
+ * writer; nothing was written); -EUCLEAN (sb fails btrfs_check_super; nothing was written); -EROFS;
+ * -ENOMEM (nothing was written); -EIO (as vol_flush, or no device took the first copy).
+ */
+MUST_CHECK int vol_super_store(struct vol *v, const struct btrfs_super_block *sb);
+/*
+ * The device's item has changed (size, bytes used): superblocks carry it from the next store on.
+ * -ENOENT: there is no such device. Serialised with vol_super_store and vol_device_get by the caller.
+ */
+int vol_device_update(struct vol *v, const struct btrfs_dev_item *item);
+
 /* Number of copies of what is at `logical`: 1 for single, raid0, raid5/6. -ENXIO if unmapped. */
 int vol_copies(const struct vol *v, uint64_t logical);
 /* Reads one given copy (1-based), unchecked, no retries: for looking at a copy as it is. */
@@ -144,6 +197,8 @@ struct vol_device_info {
 	const char *name;         /* path, or NULL when missing; lives as long as the volume */
 	bool missing;
 	bool seed;
+	bool stale;               /* missed writes, before or in this mount: read only when nothing else serves */
+	uint64_t write_errors, flush_errors; /* in this mount */
 };
 bool vol_device_get(const struct vol *v, unsigned index, struct vol_device_info *out_info);
 

@@ -150,6 +150,7 @@ int vol_dev_attach(struct vol *v, struct bdev *bdev, const struct super_found *f
 	dev->bdev = bdev;
 	dev->generation = generation;
 	dev->seed = seed;
+	dev->item = *item;
 	memcpy(dev->fsid, item->fsid, 16);
 	dev->total_bytes = le64_get(item->total_bytes);
 	dev->bytes_used = le64_get(item->bytes_used);
@@ -171,6 +172,7 @@ int vol_device_add(struct vol *v, const struct btrfs_dev_item *item)
 			return msg_corrupt(v->msg, "chunk tree: two device items for devid %llu",
 					   (unsigned long long)devid);
 	dev->listed = true;
+	dev->item = *item;
 	dev->total_bytes = le64_get(item->total_bytes);
 	dev->bytes_used = le64_get(item->bytes_used);
 	memcpy(dev->fsid, item->fsid, 16);
@@ -183,6 +185,18 @@ int vol_device_add(struct vol *v, const struct btrfs_dev_item *item)
 	if (!ret && dev->bdev)
 		ret = vol_dev_check_length(v, dev->bdev, devid, dev->total_bytes);
 	return ret;
+}
+
+int vol_device_update(struct vol *v, const struct btrfs_dev_item *item)
+{
+	struct vol_dev *dev = vol_dev_find(v, le64_get(item->devid), item->uuid);
+
+	if (!dev)
+		return -ENOENT;
+	dev->item = *item;
+	dev->total_bytes = le64_get(item->total_bytes);
+	dev->bytes_used = le64_get(item->bytes_used);
+	return 0;
 }
 
 bool vol_device_get(const struct vol *v, unsigned index, struct vol_device_info *out_info)
@@ -201,5 +215,8 @@ bool vol_device_get(const struct vol *v, unsigned index, struct vol_device_info 
 	out_info->name = dev->bdev ? bdev_name(dev->bdev) : NULL;
 	out_info->missing = !dev->bdev;
 	out_info->seed = dev->seed;
+	out_info->stale = atomic_load(&dev->stale);
+	out_info->write_errors = atomic_load(&dev->write_errors);
+	out_info->flush_errors = atomic_load(&dev->flush_errors);
 	return true;
 }

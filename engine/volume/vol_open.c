@@ -250,8 +250,12 @@ static int judge_devices(struct vol *v, unsigned *out_listed)
 	return 0;
 }
 
-/* True if every byte of the chunk can be had from the devices that are there. */
-static bool chunk_is_readable(const struct vol_chunk *c)
+static bool is_missing(const struct vol_dev *dev)
+{
+	return !dev->bdev;
+}
+
+bool vol_chunk_bears(const struct vol_chunk *c, bool (*lost)(const struct vol_dev *dev))
 {
 	unsigned group =
 		c->profile->parity || !c->profile->striped ? c->num_stripes : c->profile->copies;
@@ -259,11 +263,11 @@ static bool chunk_is_readable(const struct vol_chunk *c)
 
 	/* Stripes stand for each other within a group: all of a mirror or row, or a raid10 pair. */
 	for (unsigned i = 0; i + group <= c->num_stripes && group; i += group) {
-		unsigned lost = 0;
+		unsigned nr = 0;
 
 		for (unsigned k = 0; k < group; k++)
-			lost += !c->stripes[i + k].dev->bdev;
-		if (lost > bears)
+			nr += lost(c->stripes[i + k].dev);
+		if (nr > bears)
 			return false;
 	}
 	return true;
@@ -277,7 +281,7 @@ static int judge_chunks(struct vol *v)
 		const struct vol_chunk *c = v->chunks[i];
 		bool data = !(c->type & (BTRFS_BLOCK_GROUP_SYSTEM | BTRFS_BLOCK_GROUP_METADATA));
 
-		if (chunk_is_readable(c))
+		if (vol_chunk_bears(c, is_missing))
 			continue;
 		if (data || v->opts.partial) {
 			lost_data++;

@@ -6,6 +6,8 @@
 #include "engine/volume/raid.h"
 #include "engine/volume/vol.h"
 
+#include <stdatomic.h>
+
 /* Far above what can be made; a hostile chunk tree may name anything. */
 #define VOL_MAX_DEVICES 4096
 /* Seeds that are looked for, each among all block devices: a chain of them is seldom longer than one. */
@@ -25,7 +27,12 @@ struct vol_dev {
 	uint64_t bytes_used;
 	bool listed; /* has a device item in the chunk tree */
 	bool seed;
-	bool stale; /* its superblock is older than the volume's: it missed writes */
+	_Atomic bool stale; /* its superblock is older than the volume's, or a write failed */
+	/* What superblocks say of it: the last that was read or registered. */
+	struct btrfs_dev_item item;
+	uint64_t tried;	     /* generation of a superblock that may or may not be on it; 0: none */
+	_Atomic bool missed; /* something of this transaction, see vol_write.c */
+	_Atomic uint64_t write_errors, flush_errors;
 };
 
 struct vol_stripe {
@@ -195,6 +202,20 @@ void vol_repair_run(const struct vol_judge *j, const struct vol_span *span, uint
 /* One unit that lies in several spans. `was_read`: it was, and failed the verify. 0 or its error.
  */
 int vol_repair_spread(const struct vol_judge *j, uint64_t logical, uint8_t *buf, bool was_read);
+
+/* vol_open.c: whether every byte of the chunk can be had without the lost devices. */
+bool vol_chunk_bears(const struct vol_chunk *c, bool (*lost)(const struct vol_dev *dev));
+
+/* vol_write.c */
+/* A device of ours that writing goes to. */
+static inline bool vol_dev_is_written(const struct vol_dev *dev)
+{
+	return dev->bdev && !dev->seed && bdev_writable(dev->bdev);
+}
+/* Marks it stale, and says it the first time. */
+void vol_dev_failed(struct vol *v, struct vol_dev *dev, const char *what);
+/* 0, or -EIO if the devices that missed something, and the missing ones, are more than a chunk bears. */
+int vol_bears_missed(const struct vol *v);
 
 /* vol_read.c: one copy of a span (0-based), into buf; -ENXIO if its device is missing. */
 int vol_span_read(const struct vol_span *span, unsigned copy, uint8_t *buf);

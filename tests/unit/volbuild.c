@@ -298,9 +298,28 @@ static int dev_read(void *priv, uint64_t off, void *buf, uint32_t len)
 	return 0;
 }
 
+static int dev_write(void *priv, uint64_t off, const void *buf, uint32_t len)
+{
+	struct vb_dev *d = priv;
+
+	d->writes++;
+	if (d->fail_writes)
+		return -EIO;
+	memcpy(d->mem + off, buf, len);
+	return 0;
+}
+
+static int dev_flush(void *priv)
+{
+	struct vb_dev *d = priv;
+
+	d->flushes++;
+	return d->fail_flushes ? -EIO : 0;
+}
+
 struct bdev *vb_bdev(struct vb *vb, unsigned dev, struct msg *msg, struct counters *counters)
 {
-	static const struct bdev_ops ops = { .read = dev_read };
+	static const struct bdev_ops ops = { .read = dev_read, .write = dev_write, .flush = dev_flush };
 	struct bdev *b;
 	char name[32];
 

@@ -30,6 +30,8 @@ struct vb_dev {
 	uint8_t uuid[16];
 	uint64_t generation;
 	enum vb_state state;
+	bool fail_writes, fail_flushes;
+	unsigned writes, flushes;
 	uint8_t *bad; /* VB_PATCHY: a flag for each 4096 bytes; freed with the volume */
 };
 
