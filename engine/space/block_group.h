@@ -17,6 +17,7 @@
 #include "engine/space/block_rsv.h"
 #include "engine/space/free_space.h"
 #include "engine/space/range_set.h"
+#include "engine/volume/vol.h"
 
 struct bg_index;
 
@@ -32,7 +33,8 @@ struct block_group {
 	uint64_t used, reserved, pinned, super;
 	unsigned ro;              /* how many want it read-only */
 	bool removed;
-	bool dirty;               /* its item on disk is to be updated */
+	/* under the index's dirty lock */
+	bool dirty;               /* its item on disk may be out of date; holds a reference */
 	uint64_t item_used;       /* what the item on disk says */
 	TAILQ_ENTRY(block_group) dirty_link;
 };
@@ -108,9 +110,16 @@ MUST_CHECK int bg_set_readonly(struct block_group *bg, bool force);
 void bg_set_writable(struct block_group *bg);
 /*
  * The next group whose item is out of date, with a reference; its mark is cleared and *out_used is what the
- * item is to say. Marked again by the next change. NULL: none.
+ * item is to say from now on. Marked again by the next change. NULL: none.
  */
 struct block_group *bg_next_dirty(struct bg_index *idx, uint64_t *out_used);
+
+/*
+ * Adds to `out_supers` the logical ranges of [logical, logical + len) where superblock copies lie on devices:
+ * 64 KiB each, as the kernel spares them, and the first 64 KiB of the address space. Return: 0; -ENXIO, -ENOMEM.
+ */
+MUST_CHECK int bg_super_ranges(const struct vol *vol, uint64_t logical, uint64_t len,
+			       struct range_set *out_supers);
 
 /* Sums of groups against space_infos, free space against counters. Only while nobody allocates. NULL, or what is wrong. */
 const char *bg_verify(struct bg_index *idx);

@@ -163,22 +163,32 @@ bool space_can_reserve_locked(const struct space_info *si, uint64_t bytes, enum 
 
 /* ---- life cycle ---- */
 
-void space_add_group(struct space_info *si, uint64_t len, uint64_t used, uint64_t readonly)
+void space_add_group_locked(struct space_info *si, uint64_t len, uint64_t used, uint64_t readonly)
 {
-	pthread_mutex_lock(&si->lock);
 	si->total += len;
 	si->used += used;
 	si->readonly += readonly;
 	si->full = false;
 	space_grant_locked(si);
+}
+
+void space_add_group(struct space_info *si, uint64_t len, uint64_t used, uint64_t readonly)
+{
+	pthread_mutex_lock(&si->lock);
+	space_add_group_locked(si, len, used, readonly);
 	pthread_mutex_unlock(&si->lock);
+}
+
+void space_remove_group_locked(struct space_info *si, uint64_t len, uint64_t readonly)
+{
+	counter_sub(&si->total, len);
+	counter_sub(&si->readonly, readonly);
 }
 
 void space_remove_group(struct space_info *si, uint64_t len, uint64_t readonly)
 {
 	pthread_mutex_lock(&si->lock);
-	counter_sub(&si->total, len);
-	counter_sub(&si->readonly, readonly);
+	space_remove_group_locked(si, len, readonly);
 	pthread_mutex_unlock(&si->lock);
 }
 
@@ -192,47 +202,75 @@ void space_release(struct space_info *si, uint64_t bytes)
 	pthread_mutex_unlock(&si->lock);
 }
 
-void space_alloc(struct space_info *si, uint64_t promised, uint64_t bytes)
+void space_alloc_locked(struct space_info *si, uint64_t promised, uint64_t bytes)
 {
-	pthread_mutex_lock(&si->lock);
 	counter_sub(&si->may_use, promised);
 	counter_sub(&si->loose, promised);
 	si->reserved += bytes;
 	assert(space_used_locked(si, false) <= si->total);
 	if (promised > bytes)
 		space_grant_locked(si);
+}
+
+void space_alloc(struct space_info *si, uint64_t promised, uint64_t bytes)
+{
+	pthread_mutex_lock(&si->lock);
+	space_alloc_locked(si, promised, bytes);
 	pthread_mutex_unlock(&si->lock);
+}
+
+void space_free_reserved_locked(struct space_info *si, uint64_t bytes, bool readonly)
+{
+	counter_sub(&si->reserved, bytes);
+	if (readonly)
+		si->readonly += bytes;
+	else
+		space_grant_locked(si);
 }
 
 void space_free_reserved(struct space_info *si, uint64_t bytes)
 {
 	pthread_mutex_lock(&si->lock);
-	counter_sub(&si->reserved, bytes);
-	space_grant_locked(si);
+	space_free_reserved_locked(si, bytes, false);
 	pthread_mutex_unlock(&si->lock);
+}
+
+void space_insert_locked(struct space_info *si, uint64_t bytes)
+{
+	counter_sub(&si->reserved, bytes);
+	si->used += bytes;
 }
 
 void space_insert(struct space_info *si, uint64_t bytes)
 {
 	pthread_mutex_lock(&si->lock);
-	counter_sub(&si->reserved, bytes);
-	si->used += bytes;
+	space_insert_locked(si, bytes);
 	pthread_mutex_unlock(&si->lock);
+}
+
+void space_drop_locked(struct space_info *si, uint64_t bytes)
+{
+	counter_sub(&si->used, bytes);
+	si->pinned += bytes;
 }
 
 void space_drop(struct space_info *si, uint64_t bytes)
 {
 	pthread_mutex_lock(&si->lock);
-	counter_sub(&si->used, bytes);
-	si->pinned += bytes;
+	space_drop_locked(si, bytes);
 	pthread_mutex_unlock(&si->lock);
+}
+
+void space_pin_reserved_locked(struct space_info *si, uint64_t bytes)
+{
+	counter_sub(&si->reserved, bytes);
+	si->pinned += bytes;
 }
 
 void space_pin_reserved(struct space_info *si, uint64_t bytes)
 {
 	pthread_mutex_lock(&si->lock);
-	counter_sub(&si->reserved, bytes);
-	si->pinned += bytes;
+	space_pin_reserved_locked(si, bytes);
 	pthread_mutex_unlock(&si->lock);
 }
 
@@ -251,9 +289,8 @@ static void refill_global_locked(struct space_info *si, uint64_t bytes)
 	global->full = global->reserved >= global->size;
 }
 
-void space_unpin(struct space_info *si, uint64_t bytes, bool readonly)
+void space_unpin_locked(struct space_info *si, uint64_t bytes, bool readonly)
 {
-	pthread_mutex_lock(&si->lock);
 	counter_sub(&si->pinned, bytes);
 	if (readonly) {
 		si->readonly += bytes;
@@ -261,22 +298,38 @@ void space_unpin(struct space_info *si, uint64_t bytes, bool readonly)
 		refill_global_locked(si, bytes);
 		space_grant_locked(si);
 	}
+}
+
+void space_unpin(struct space_info *si, uint64_t bytes, bool readonly)
+{
+	pthread_mutex_lock(&si->lock);
+	space_unpin_locked(si, bytes, readonly);
 	pthread_mutex_unlock(&si->lock);
+}
+
+void space_add_readonly_locked(struct space_info *si, uint64_t bytes)
+{
+	si->readonly += bytes;
+	assert(space_used_locked(si, false) <= si->total);
 }
 
 void space_add_readonly(struct space_info *si, uint64_t bytes)
 {
 	pthread_mutex_lock(&si->lock);
-	si->readonly += bytes;
-	assert(space_used_locked(si, false) <= si->total);
+	space_add_readonly_locked(si, bytes);
 	pthread_mutex_unlock(&si->lock);
+}
+
+void space_sub_readonly_locked(struct space_info *si, uint64_t bytes)
+{
+	counter_sub(&si->readonly, bytes);
+	space_grant_locked(si);
 }
 
 void space_sub_readonly(struct space_info *si, uint64_t bytes)
 {
 	pthread_mutex_lock(&si->lock);
-	counter_sub(&si->readonly, bytes);
-	space_grant_locked(si);
+	space_sub_readonly_locked(si, bytes);
 	pthread_mutex_unlock(&si->lock);
 }
 

@@ -60,6 +60,18 @@ void space_kick_locked(struct space_info *si);
 /* The rows that a priority ticket's owner runs himself. Called and returns locked. */
 void space_priority_reclaim_locked(struct space_info *si, struct space_ticket *t,
 				   enum space_flush flush, void *handle);
+/* The moves of space_info.h, for who keeps counters of his own in step under the same lock. */
+void space_add_group_locked(struct space_info *si, uint64_t len, uint64_t used, uint64_t readonly);
+void space_remove_group_locked(struct space_info *si, uint64_t len, uint64_t readonly);
+void space_alloc_locked(struct space_info *si, uint64_t promised, uint64_t bytes);
+void space_free_reserved_locked(struct space_info *si, uint64_t bytes, bool readonly);
+void space_insert_locked(struct space_info *si, uint64_t bytes);
+void space_drop_locked(struct space_info *si, uint64_t bytes);
+void space_pin_reserved_locked(struct space_info *si, uint64_t bytes);
+void space_unpin_locked(struct space_info *si, uint64_t bytes, bool readonly);
+void space_add_readonly_locked(struct space_info *si, uint64_t bytes);
+void space_sub_readonly_locked(struct space_info *si, uint64_t bytes);
+
 int space_flusher_start(struct space *sp);
 void space_flusher_stop(struct space *sp);
 
