@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ondisk/fields.h"
-#include "tests/damage/damage_priv.h"
+#include "tests/lib/imgfield.h"
 
 const char *const op_names[OP_NR] = { "0", "ones", "+1", "neighbour" };
 
