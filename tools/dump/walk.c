@@ -4,12 +4,15 @@
  *
  * One buffer a level. Breadth first is done as one descent a level: the nodes above are read again,
  * which costs little (a node has hundreds of children) and needs no list of a level's blocks. The
- * depth is bounded by the levels in the blocks, each checked to be its parent's less one.
+ * depth is bounded by the levels in the blocks, each checked to be its parent's less one; the breadth
+ * by keys: those of a node stay below where its parent's next child starts, or it is not descended
+ * into. Otherwise a few blocks that share children would make a walk without end.
  */
 #include "tools/dump/walk.h"
 #include "tools/dump/reader.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,11 +139,31 @@ static void visit_children(struct walk *w, const void *node)
 	}
 }
 
+/* Whether the node's keys are below `bound` (NULL: none); says so if not. */
+static bool bounded(struct walk *w, const void *node, const struct btrfs_key *bound)
+{
+	struct btrfs_check_error why = { .level = (int)btrfs_header_level(node) };
+	unsigned nr = pointers(w, node);
+
+	if (!bound || !nr)
+		return true;
+	why.slot = (int)nr - 1;
+	why.key = btrfs_node_key(node, nr - 1);
+	if (btrfs_key_cmp(&why.key, bound) < 0)
+		return true;
+	snprintf(why.reason, sizeof(why.reason),
+		 "expected a key below (%llu %u %llu), where the parent's next block starts",
+		 (unsigned long long)bound->objectid, bound->type, (unsigned long long)bound->offset);
+	told(w, le64_get(btrfs_header_of(node)->bytenr), -EUCLEAN, &why);
+	return false;
+}
+
 /*
- * Reads the blocks below the node in buffer `level` + 1, down to level `last`, and visits those of
- * level `last`, or all of them.
+ * Reads the blocks below the node in buffer `level` + 1, whose keys are below `bound`, down to level
+ * `last`, and visits those of level `last`, or all of them.
  */
-static void descend(struct walk *w, unsigned level, unsigned last, bool all)
+static void descend(struct walk *w, unsigned level, unsigned last, bool all,
+		    const struct btrfs_key *bound)
 {
 	const uint8_t *node = w->bufs[level + 1];
 	unsigned nr = pointers(w, node);
@@ -151,12 +174,19 @@ static void descend(struct walk *w, unsigned level, unsigned last, bool all)
 	}
 	for (unsigned i = 0; i < nr; i++) {
 		struct btrfs_block_expect expect = child_expect(node, i);
+		const struct btrfs_key *below = bound;
+		struct btrfs_key next;
 
+		if (i + 1 < nr) {
+			next = btrfs_node_key(node, i + 1);
+			below = &next;
+		}
 		if (read_one(w, &expect, w->bufs[level]))
 			continue;
 		if (all)
 			visit(w, w->bufs[level], expect.logical);
-		descend(w, level - 1, last, all);
+		if (bounded(w, w->bufs[level], below))
+			descend(w, level - 1, last, all, below);
 	}
 }
 
@@ -182,11 +212,11 @@ int walk_tree(struct walk *w, const struct ins_root *root, enum walk_order order
 	/* The root moves to its level's buffer. */
 	memcpy(w->bufs[level], w->bufs[0], ins_geometry(w->d->fs)->nodesize);
 	if (order == WALK_DFS)
-		descend(w, level - 1, 0, true);
+		descend(w, level - 1, 0, true, NULL);
 	else if (order == WALK_LEAVES)
-		descend(w, level - 1, 0, false);
+		descend(w, level - 1, 0, false, NULL);
 	else
 		for (unsigned last = level; last-- > 0;)
-			descend(w, level - 1, last, false);
+			descend(w, level - 1, last, false, NULL);
 	return 0;
 }
