@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 #define FUSE_ROOT 1
 #define FIRST_SUBVOL 256
@@ -35,6 +36,7 @@ struct entry {
 struct nodeids {
 	struct eng_ino root;
 	pthread_rwlock_t lock;
+	uint64_t secret; /* of places in the table: an image could choose numbers for one place */
 	struct entry *table;
 	size_t size, used; /* size: a power of two, or 0 */
 };
@@ -47,6 +49,9 @@ int nodeids_create(struct eng_ino root, struct nodeids **out_ids)
 	if (!ids)
 		return -ENOMEM;
 	ids->root = root;
+	/* Without randomness it is an honest image's table all the same. */
+	if (getrandom(&ids->secret, sizeof(ids->secret), GRND_NONBLOCK) < 0)
+		ids->secret = 0;
 	pthread_rwlock_init(&ids->lock, NULL);
 	return 0;
 }
@@ -101,9 +106,10 @@ static uint64_t high_number(struct eng_ino id, uint64_t stub_of)
 	return mix(mix(mix(id.subvol + 1) + id.ino) + stub_of) | HIGH;
 }
 
-static struct entry *place(struct entry *table, size_t size, uint64_t number)
+static struct entry *place(const struct nodeids *ids, struct entry *table, size_t size,
+			   uint64_t number)
 {
-	size_t i = mix(number) & (size - 1);
+	size_t i = mix(number ^ ids->secret) & (size - 1);
 
 	while (table[i].number && table[i].number != number)
 		i = (i + 1) & (size - 1);
@@ -118,7 +124,7 @@ static struct entry *find_locked(struct nodeids *ids, struct eng_ino id, uint64_
 	uint64_t number = high_number(id, stub_of);
 
 	for (;; number = (number + 1) | HIGH) {
-		struct entry *e = ids->size ? place(ids->table, ids->size, number) : NULL;
+		struct entry *e = ids->size ? place(ids, ids->table, ids->size, number) : NULL;
 
 		*out_number = number;
 		if (!e || !e->number ||
@@ -139,7 +145,7 @@ static int grow_locked(struct nodeids *ids)
 		return -ENOMEM;
 	for (size_t i = 0; i < ids->size; i++)
 		if (ids->table[i].number)
-			*place(table, size, ids->table[i].number) = ids->table[i];
+			*place(ids, table, size, ids->table[i].number) = ids->table[i];
 	free(ids->table);
 	ids->table = table;
 	ids->size = size;
@@ -220,7 +226,7 @@ int nodeid_resolve(struct nodeids *ids, uint64_t nodeid, struct eng_ino *out_id,
 		return out_id->ino >= FIRST_INO ? 0 : -ESTALE;
 	pthread_rwlock_rdlock(&ids->lock);
 	if (ids->size)
-		e = place(ids->table, ids->size, nodeid);
+		e = place(ids, ids->table, ids->size, nodeid);
 	if (e && e->number) {
 		*out_id = e->id;
 		*out_stub = e->stub;

@@ -39,7 +39,8 @@ static size_t add_plus(struct listing *l, const struct eng_dirent *ent, uint64_t
 	struct eng_attr attr;
 	int err = dots || ent->stub_of ? -ENOENT : eng_getattr(l->srv->fs, ent->id, &attr);
 
-	if (!err && !entry_fill(l->srv, &attr, &full))
+	/* An inode of another type than the entry says is for lookup to complain of. */
+	if (!err && IFTODT(attr.mode) == ent->type && !entry_fill(l->srv, &attr, &full))
 		entry = full;
 	return fuse_add_direntry_plus(l->req, l->buf + l->used, l->size - l->used, l->name, &entry,
 				      (off_t)ent->next);

@@ -7,6 +7,7 @@
 #include "fuse/ops_priv.h"
 
 #include <errno.h>
+#include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,9 @@ void op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 
 	if (!len && !(id.ino == ENG_STUB_INO))
 		len = eng_listxattr(srv->fs, id, NULL, 0);
+	/* More than the kernel takes; and an image does not decide how much memory we take. */
+	if (len > XATTR_LIST_MAX)
+		len = -E2BIG;
 	if (len > 0) {
 		list = thread_buf((size_t)len);
 		len = list ? eng_listxattr(srv->fs, id, list, (size_t)len) : -ENOMEM;
