@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 struct table_root {
 	struct root root;
@@ -25,6 +26,7 @@ struct root_table {
 	struct table_root **buckets;
 	size_t bucket_nr; /* a power of two */
 	size_t root_nr;
+	uint64_t factor; /* odd and secret: an image chooses its ids, but not their buckets */
 };
 
 #define FIRST_BUCKETS 64
@@ -37,6 +39,10 @@ int root_table_create(struct root_table **out_table)
 	if (!t)
 		return -ENOMEM;
 	t->bucket_nr = FIRST_BUCKETS;
+	/* Without randomness it is an honest image's table all the same. */
+	if (getrandom(&t->factor, sizeof(t->factor), GRND_NONBLOCK) < 0)
+		t->factor = 0x9e3779b97f4a7c15ull;
+	t->factor |= 1;
 	t->buckets = eng_calloc(t->bucket_nr, sizeof(t->buckets[0]));
 	if (!t->buckets) {
 		free(t);
@@ -64,15 +70,16 @@ void root_table_destroy(struct root_table *t)
 	free(t);
 }
 
-static struct table_root **bucket_of(struct table_root **buckets, size_t nr, uint64_t id)
+static struct table_root **bucket_of(const struct root_table *t, struct table_root **buckets, size_t nr,
+				     uint64_t id)
 {
-	/* Ids are given out in sequence, so their low bits spread well. */
-	return &buckets[id & (nr - 1)];
+	/* The upper bits of the product are the well mixed ones. */
+	return &buckets[id * t->factor >> 32 & (nr - 1)];
 }
 
 static struct table_root *table_find_locked(struct root_table *t, uint64_t id)
 {
-	struct table_root *r = *bucket_of(t->buckets, t->bucket_nr, id);
+	struct table_root *r = *bucket_of(t, t->buckets, t->bucket_nr, id);
 
 	while (r && r->root.bt.id != id)
 		r = r->next;
@@ -90,7 +97,7 @@ static void table_grow_locked(struct root_table *t)
 	for (size_t i = 0; i < t->bucket_nr; i++) {
 		while (t->buckets[i]) {
 			struct table_root *r = t->buckets[i];
-			struct table_root **to = bucket_of(buckets, nr, r->root.bt.id);
+			struct table_root **to = bucket_of(t, buckets, nr, r->root.bt.id);
 
 			t->buckets[i] = r->next;
 			r->next = *to;
@@ -117,7 +124,7 @@ static const struct root *table_add(struct root_table *t, struct table_root *fre
 		if (t->root_nr >= t->bucket_nr)
 			table_grow_locked(t);
 		r = fresh;
-		bucket = bucket_of(t->buckets, t->bucket_nr, r->root.bt.id);
+		bucket = bucket_of(t, t->buckets, t->bucket_nr, r->root.bt.id);
 		r->next = *bucket;
 		*bucket = r;
 		t->root_nr++;
