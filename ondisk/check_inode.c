@@ -84,22 +84,23 @@ int check_inode_item(struct check *c, const void *item, uint32_t len)
 	return 0;
 }
 
-int check_inode_ref(struct check *c, const void *item, uint32_t len)
+/*
+ * A row of names, each behind a head of `head` bytes that ends in the name's length, as both kinds of
+ * references have it.
+ */
+static int check_names(const struct check *c, const char *what, const uint8_t *p, uint32_t len,
+		       uint32_t head)
 {
-	const uint8_t *p = item;
 	uint32_t off = 0, name_len;
 	int ret = check_prev_inode(c);
 
 	if (ret == 0)
-		ret = check_size_min(c, len, sizeof(struct btrfs_inode_ref) + 1);
+		ret = check_size_min(c, len, head + 1);
 	while (ret == 0 && off < len) {
-		const struct btrfs_inode_ref *ref = (const void *)(p + off);
-
-		if (len - off < sizeof(*ref))
-			return check_fail(c, "inode ref at %u of the item passes its end at %u",
-					  off, len);
-		name_len = le16_get(ref->name_len);
-		off += (uint32_t)sizeof(*ref);
+		if (len - off < head)
+			return check_fail(c, "%s at %u of the item passes its end at %u", what, off, len);
+		off += head;
+		name_len = le16_get(*(const le16 *)(p + off - sizeof(le16)));
 		if (name_len > len - off)
 			return check_fail(c,
 					  "name of %u bytes at %u of the item passes its end at %u",
@@ -110,30 +111,21 @@ int check_inode_ref(struct check *c, const void *item, uint32_t len)
 	return ret;
 }
 
+_Static_assert(offsetof(struct btrfs_inode_ref, name_len) + sizeof(le16) ==
+		       sizeof(struct btrfs_inode_ref),
+	       "the head ends in the length");
+_Static_assert(offsetof(struct btrfs_inode_extref, name_len) + sizeof(le16) ==
+		       sizeof(struct btrfs_inode_extref),
+	       "the head ends in the length");
+
+int check_inode_ref(struct check *c, const void *item, uint32_t len)
+{
+	return check_names(c, "inode ref", item, len, sizeof(struct btrfs_inode_ref));
+}
+
 int check_inode_extref(struct check *c, const void *item, uint32_t len)
 {
-	const uint8_t *p = item;
-	uint32_t off = 0, name_len;
-	int ret = check_prev_inode(c);
-
-	if (ret == 0)
-		ret = check_size_min(c, len, sizeof(struct btrfs_inode_extref) + 1);
-	while (ret == 0 && off < len) {
-		const struct btrfs_inode_extref *ref = (const void *)(p + off);
-
-		if (len - off < sizeof(*ref))
-			return check_fail(c, "inode extref at %u of the item passes its end at %u",
-					  off, len);
-		name_len = le16_get(ref->name_len);
-		off += (uint32_t)sizeof(*ref);
-		if (name_len > len - off)
-			return check_fail(c,
-					  "name of %u bytes at %u of the item passes its end at %u",
-					  name_len, off, len);
-		ret = check_name(c, p + off, name_len);
-		off += name_len;
-	}
-	return ret;
+	return check_names(c, "inode extref", item, len, sizeof(struct btrfs_inode_extref));
 }
 
 /* What an entry points to: an inode, a subvolume's root, or nothing (extended attributes). */

@@ -363,7 +363,6 @@ int api_open_devices(struct bdev **devs, unsigned nr, const struct eng_open_opts
 	fs->csum_type = le16_get(fs->super.csum_type);
 	fs->csum_size = btrfs_csum_size(fs->csum_type);
 	fs->rescue = opts->rescue;
-	fs->readahead_cap = opts->readahead ? opts->readahead : DEFAULT_READAHEAD;
 	if (!opts->partial) {
 		err = api_check_features(fs->msg, &fs->super, opts->rescue);
 		if (err)
@@ -371,7 +370,8 @@ int api_open_devices(struct bdev **devs, unsigned nr, const struct eng_open_opts
 	}
 	err = create_parts(efs, opts);
 	if (!err)
-		err = readahead_create(fs->readahead_cap, &fs->readahead);
+		err = readahead_create(opts->readahead ? opts->readahead : DEFAULT_READAHEAD,
+				       &fs->readahead);
 	if (!err)
 		err = load_chunks(efs);
 	if (!err)

@@ -126,11 +126,6 @@ int eng_subvol_path(struct eng_fs *efs, uint64_t subvol, char *buf, size_t size)
 	return 0;
 }
 
-static struct timespec to_timespec(const struct btrfs_timespec *t)
-{
-	return (struct timespec){ .tv_sec = (time_t)le64_get(t->sec), .tv_nsec = le32_get(t->nsec) };
-}
-
 int eng_subvol_info(struct eng_fs *efs, uint64_t id, struct eng_subvol_info *out_info)
 {
 	const struct btrfs_root_item *item;
@@ -151,10 +146,10 @@ int eng_subvol_info(struct eng_fs *efs, uint64_t id, struct eng_subvol_info *out
 	out_info->otransid = le64_get(item->otransid);
 	out_info->stransid = le64_get(item->stransid);
 	out_info->rtransid = le64_get(item->rtransid);
-	out_info->ctime = to_timespec(&item->ctime);
-	out_info->otime = to_timespec(&item->otime);
-	out_info->stime = to_timespec(&item->stime);
-	out_info->rtime = to_timespec(&item->rtime);
+	out_info->ctime = ino_time(&item->ctime);
+	out_info->otime = ino_time(&item->otime);
+	out_info->stime = ino_time(&item->stime);
+	out_info->rtime = ino_time(&item->rtime);
 	if (id == BTRFS_FS_TREE_OBJECTID)
 		return 0;
 	err = root_backref(&efs->fs, id, &out_info->parent_id, &out_info->dirid, out_info->name);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-static struct timespec time_get(const struct btrfs_timespec *t)
+struct timespec ino_time(const struct btrfs_timespec *t)
 {
 	uint32_t nsec = le32_get(t->nsec);
 
@@ -54,10 +54,10 @@ int ino_load(struct fs *fs, const struct root *root, uint64_t ino, struct ino_at
 		.uid = le32_get(item->uid),
 		.gid = le32_get(item->gid),
 		.nlink = le32_get(item->nlink),
-		.atime = time_get(&item->atime),
-		.mtime = time_get(&item->mtime),
-		.ctime = time_get(&item->ctime),
-		.otime = time_get(&item->otime),
+		.atime = ino_time(&item->atime),
+		.mtime = ino_time(&item->mtime),
+		.ctime = ino_time(&item->ctime),
+		.otime = ino_time(&item->otime),
 	};
 	if (out_attr->size > INT64_MAX)
 		return msg_corrupt(fs->msg, "subvolume %llu inode %llu: size %llu, expected at most 2^63-1",

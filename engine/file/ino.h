@@ -23,6 +23,9 @@ struct ino_attr {
 	struct timespec atime, mtime, ctime, otime;
 };
 
+/* A time as stored; nanoseconds that are none become the last of the second. */
+struct timespec ino_time(const struct btrfs_timespec *t);
+
 /* Return: 0; -ENOENT; -EUCLEAN; -EIO; -ENOMEM: so all below, besides what they name. */
 MUST_CHECK int ino_load(struct fs *fs, const struct root *root, uint64_t ino, struct ino_attr *out_attr);
 

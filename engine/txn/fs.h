@@ -32,7 +32,6 @@ struct fs {
 	unsigned csum_type;
 	unsigned csum_size;
 	unsigned rescue;          /* enum eng_rescue bits */
-	uint64_t readahead_cap;   /* bytes that all read-ahead together may hold */
 	struct readahead *readahead; /* file/'s; NULL: none */
 	/* Global trees; bytenr 0: not there (absent, or unreadable under a rescue option). */
 	struct bt_root tree_root;
