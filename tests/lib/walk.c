@@ -482,13 +482,12 @@ int main(int argc, char **argv)
 		nofile.rlim_cur = nofile.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &nofile);
 	}
-	w.buf = must(aligned_alloc(4096, WALK_BUF_SIZE));
-
-	strcpy(path, ".");
 	if (chdir(argv[optind])) {
 		perror(argv[optind]);
 		return 2;
 	}
+	w.buf = must(aligned_alloc(4096, WALK_BUF_SIZE));
+	strcpy(path, ".");
 	fd = put_entry(&w, path, ".", DT_UNKNOWN);
 	if (fd >= 0)
 		walk_dir(&w, fd, path, 1, sizeof(path));
