@@ -28,7 +28,7 @@ struct vol_opts {
 	bool partial;             /* for inspection: go on with whatever there is */
 	/* For tests. 0: spread over the copies; n: copy n first (1-based); n > 1: raid5/6 by parity first */
 	int prefer_copy;
-	int super_copy;           /* -1: newest valid copy; n: only superblock copy n (inspection) */
+	int super_copy;           /* -1: the first valid copy; n: only superblock copy n (inspection) */
 };
 
 /*
@@ -44,7 +44,8 @@ MUST_CHECK int vol_open(struct bdev **devs, unsigned nr, const struct vol_opts *
 			struct counters *counters, struct vol **out_vol);
 void vol_close(struct vol *v);
 
-/* The superblock that was chosen: newest generation among valid ones; then the last one stored. */
+/* The superblock that was chosen: of each device its first valid copy, of these the newest; then the last one
+ * that was stored. */
 const struct btrfs_super_block *vol_super(const struct vol *v);
 const struct btrfs_geometry *vol_geometry(const struct vol *v);
 struct msg *vol_msg(const struct vol *v);
@@ -203,7 +204,7 @@ struct vol_device_info {
 bool vol_device_get(const struct vol *v, unsigned index, struct vol_device_info *out_info);
 
 /*
- * Re-reads the newest superblock: has somebody else written since vol_open?
+ * Re-reads that superblock: has somebody else written since vol_open?
  * Return: 0 same; 1 changed (*out_generation: the new one); -EIO.
  */
 int vol_super_changed(struct vol *v, uint64_t *out_generation);

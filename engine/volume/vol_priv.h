@@ -75,7 +75,7 @@ struct vol {
 			counter_add((v)->counters, name, (n));                                     \
 	} while (0)
 
-/* vol_super.c: the newest valid superblock of one device. */
+/* vol_super.c: the first valid superblock of one device. */
 struct super_found {
 	struct btrfs_super_block sb;
 	int copy;

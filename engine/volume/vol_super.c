@@ -2,9 +2,9 @@
 /*
  * Finding the superblock of one device among its copies.
  *
- * The newest valid copy wins. A copy that survives from an older filesystem must not: if the first
- * copy is valid, only copies with its fsid and device uuid are considered; else the first valid one
- * says what the device is.
+ * The first valid copy wins, as in Linux: after a power cut between two superblock writes all readers
+ * must see the same generation. A further copy counts only while those before it are bad, and what
+ * disagrees is said.
  */
 #include "engine/volume/vol_priv.h"
 
@@ -43,9 +43,9 @@ static bool same_contents(const struct btrfs_super_block *a, const struct btrfs_
 	       !memcmp((const uint8_t *)a + flags, (const uint8_t *)b + flags, sizeof(*a) - flags);
 }
 
-/* Weighs a further valid copy against what was found so far. */
-static void consider(struct super_found *best, const struct btrfs_super_block *sb, int copy,
-		     const char *name, struct msg *msg)
+/* Says how a further valid copy differs from the one that is used. */
+static void compare(const struct super_found *best, const struct btrfs_super_block *sb, int copy,
+		    const char *name, struct msg *msg)
 {
 	uint64_t gen = le64_get(sb->generation), best_gen = le64_get(best->sb.generation);
 
@@ -56,16 +56,11 @@ static void consider(struct super_found *best, const struct btrfs_super_block *s
 	}
 	if (gen != best_gen)
 		msg_warn(msg,
-			 "%s: superblock copy %d is of generation %llu, copy %d of %llu; the newer "
-			 "one is used",
+			 "%s: superblock copy %d is of generation %llu, copy %d of %llu; copy %d is used",
 			 name, copy, (unsigned long long)gen, best->copy,
-			 (unsigned long long)best_gen);
+			 (unsigned long long)best_gen, best->copy);
 	else if (!same_contents(&best->sb, sb))
 		msg_warn(msg, "%s: superblock copies %d and %d differ", name, best->copy, copy);
-	if (gen > best_gen) {
-		best->sb = *sb;
-		best->copy = copy;
-	}
 }
 
 /* None is valid: says the worst that was seen. */
@@ -112,7 +107,7 @@ int super_read(struct bdev *dev, const struct vol_opts *opts, enum msg_level lev
 			out_found->sb = sb;
 			out_found->copy = i;
 		} else if (ret[i] == 0) {
-			consider(out_found, &sb, i, bdev_name(dev), msg);
+			compare(out_found, &sb, i, bdev_name(dev), msg);
 		} else if (weight(ret[i]) > weight(worst)) {
 			worst = ret[i];
 			worst_copy = i;
