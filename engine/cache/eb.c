@@ -17,8 +17,8 @@ void eb_set_state(struct eb *eb, enum eb_state to)
 	static const uint8_t from[] = {
 		[EB_PRIVATE] = 1 << EB_NEW | 1 << EB_VALID | 1 << EB_DEAD,
 		[EB_READING] = 1 << EB_PRIVATE,
-		[EB_VALID] = 1 << EB_READING,
-		[EB_DEAD] = 1 << EB_PRIVATE | 1 << EB_READING,
+		[EB_VALID] = 1 << EB_READING | 1 << EB_PRIVATE,
+		[EB_DEAD] = 1 << EB_PRIVATE | 1 << EB_READING | 1 << EB_VALID,
 	};
 
 	assert(from[to] & 1 << atomic_load_explicit(&eb->state, memory_order_relaxed));
@@ -74,6 +74,17 @@ void eb_insert_locked(struct eb_cache *c, struct shard *sh, struct eb *eb,
 	eb->hash_next = *head;
 	*head = eb;
 	eb_set_state(eb, EB_READING);
+}
+
+void eb_insert_new_locked(struct eb_cache *c, struct shard *sh, struct eb *eb)
+{
+	struct eb **head = bucket(c, sh, eb->logical);
+
+	eb->err = 0;
+	atomic_store_explicit(&eb->used, 1, memory_order_relaxed);
+	eb->hash_next = *head;
+	*head = eb;
+	eb_set_state(eb, EB_VALID);
 }
 
 void eb_finish(struct eb *eb, int err)

@@ -33,6 +33,8 @@ uint64_t eb_cache_min_bytes_live(uint32_t nodesize, unsigned threads, unsigned h
  * Return: 0; -EINVAL (no room for so many threads; said in a message); -ENOMEM.
  */
 MUST_CHECK int eb_cache_enable_writes(struct eb_cache *c, unsigned threads, unsigned height);
+/* What new blocks carry: as in the headers that are there. Before the first eb_new. */
+void eb_cache_set_chunk_uuid(struct eb_cache *c, const uint8_t uuid[BTRFS_UUID_SIZE]);
 /*
  * `fn` is called when a thread finds no clean frame, holding no lock and before it waits; it is to see to it
  * that dirty buffers get written (wake a thread, or write some itself). Set before sharing.
@@ -68,6 +70,11 @@ enum eb_how {
  */
 MUST_CHECK int eb_get_live(struct eb_cache *c, const struct btrfs_block_expect *expect, enum eb_how how,
 			   struct eb_spares *s, struct eb **out_eb);
+/*
+ * False once the block was forgotten. Under its lock; of a block that the caller knows to be in use by what it
+ * points from, it says that this is the buffer of it.
+ */
+bool eb_alive(const struct eb *eb);
 /* A block found against its parent's expectation, both locked. 0; -EUCLEAN (said in a message). */
 MUST_CHECK int eb_check(const struct eb *eb, const struct btrfs_block_expect *expect);
 /*

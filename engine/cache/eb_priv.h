@@ -4,30 +4,44 @@
  *
  * States of a frame; the function that moves it stands on the arrow:
  *
+ *                        ┌───────────────────eb_new────────────────────┐
+ *                        │                                             ▼
  *   NEW ──frame_get──▶ PRIVATE ──eb_insert_locked──▶ READING ──eb_finish──▶ VALID
- *                       │  ▲  ▲                          │                     │
- *             frame_drop│  │  └──────────frame_get───────┼─────────────────────┘
- *                       ▼  │frame_get                    │
- *                      DEAD◀──────────eb_finish──────────┘
+ *                       │  ▲  ▲                          │                  │  │
+ *             frame_drop│  │  └──────────frame_get───────┼──────────────────┘  │eb_forget,
+ *                       ▼  │frame_get                    │                     │eb_new
+ *                      DEAD◀──────────eb_finish──────────┘                     │
+ *                        ▲─────────────────────────────────────────────────────┘
  *
  * NEW: never used. PRIVATE: of one thread, in no bucket. READING: in its bucket, bytes not there
- * yet. VALID: in its bucket, checked. DEAD: in no bucket, of no use, reusable once nobody refers to
- * it.
+ * yet. VALID: in its bucket, checked, or ours and new. DEAD: in no bucket, of no use, reusable once
+ * nobody refers to it. A PRIVATE frame in the pool is a spare given back, with one reference.
+ *
+ * A cache that writes has a struct eb_side for each frame. A VALID frame there moves, under its lock
+ * (side_set):
+ *
+ *   CLEAN ──eb_mark_dirty──▶ DIRTY ──seal──▶ WRITING ──written──▶ CLEAN
+ *     ▲                      │   ▲              │
+ *     └──eb_forget, abandon──┘   └──not written─┘
+ *
+ * DIRTY ⇔ on a list, which has a reference. WRITING: the writer has that reference. Both are VALID,
+ * or DEAD if forgotten while WRITING.
  *
  * Invariants:
  * 1. READING or VALID ⇔ in the bucket of its logical, once.
  * 2. `refs` rises from 0 only under the shard lock of a VALID frame, or in frame_get. So what is
  * seen at 0 under that lock is nobody's; a DEAD frame at 0 stays there.
- * 3. VALID and DEAD are left only in frame_get, under `frame_lock`: whoever holds that lock and
- * sees VALID may believe `logical`.
- * 4. `data` is written only while PRIVATE or READING, by the one thread that inserted the frame.
+ * 3. DEAD is left only in frame_get, under `frame_lock`, and so is VALID, but for DEAD: whoever holds
+ * that lock and sees VALID may believe `logical`.
+ * 4. `data` is written only while PRIVATE or READING, by the one thread that inserted the frame; and
+ * in a cache that writes under the buffer's write lock, until it is sealed.
  *
- * Locks: frame_lock → shard. Neither is held over I/O or messages.
+ * Locks: buffer → dirty list → frame_lock → shard. Neither is held over I/O or messages.
  */
 #ifndef UBTRFS_ENGINE_CACHE_EB_PRIV_H
 #define UBTRFS_ENGINE_CACHE_EB_PRIV_H
 
-#include "engine/cache/eb.h"
+#include "engine/cache/eb_live.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -58,6 +72,23 @@ struct eb {
 	struct btrfs_block_expect expect; /* what the reader of this frame checked against */
 };
 
+enum eb_side_state {
+	EB_CLEAN,
+	EB_DIRTY,
+	EB_WRITING,
+};
+
+/* What a frame has besides in a cache that writes. */
+struct eb_side {
+	pthread_rwlock_t lock;
+	_Atomic uintptr_t writer; /* who holds the write lock */
+	struct eb *eb;
+	struct eb_dirty *list;	    /* its lock; NULL ⇔ not DIRTY */
+	TAILQ_ENTRY(eb_side) links; /* its lock */
+	_Atomic unsigned held;
+	_Atomic uint8_t state; /* changed under the write lock, or by the writer when WRITING */
+};
+
 struct shard {
 	pthread_mutex_t lock;
 	pthread_cond_t read_done;
@@ -82,6 +113,12 @@ struct eb_cache {
 	uint32_t hand;		   /* frame_lock */
 	_Atomic unsigned frame_waiters;
 	_Atomic unsigned prefetching; /* frames held by eb_prefetch calls */
+	struct eb *pool;	      /* frame_lock: spares given back, by hash_next */
+
+	struct eb_side *sides; /* a frame; NULL: nothing is written */
+	uint8_t chunk_tree_uuid[BTRFS_UUID_SIZE];
+	void (*pressure)(void *arg);
+	void *pressure_arg;
 
 	struct shard shards[SHARDS];
 };
@@ -96,6 +133,19 @@ void eb_set_state(struct eb *eb, enum eb_state to);
 struct eb *frame_get(struct eb_cache *c, bool wait);
 /* Gives a PRIVATE frame back. */
 void frame_drop(struct eb *eb);
+/* What a frame costs of the cap, without a side. */
+uint64_t frame_cost(uint32_t nodesize);
+
+static inline struct eb_side *eb_side(const struct eb *eb)
+{
+	return &eb->cache->sides[eb - eb->cache->ebs];
+}
+
+bool eb_locked_by_me(const struct eb *eb);
+/* The one place where a side's state changes; asserts the edge. */
+void side_set(struct eb_side *side, enum eb_side_state to);
+/* A DIRTY buffer leaves its list, whose reference becomes the caller's. The list's lock is held. */
+void side_unlist_locked(struct eb_side *side, enum eb_side_state to);
 
 struct shard *eb_shard(struct eb_cache *c, uint64_t logical);
 struct eb *eb_find_locked(struct eb_cache *c, struct shard *sh, uint64_t logical);
@@ -103,6 +153,10 @@ void eb_remove_locked(struct eb_cache *c, struct shard *sh, struct eb *eb);
 /* PRIVATE → READING, in its bucket. */
 void eb_insert_locked(struct eb_cache *c, struct shard *sh, struct eb *eb,
 		      const struct btrfs_block_expect *expect, bool quiet);
+/* PRIVATE → VALID, in its bucket; `logical` is set. */
+void eb_insert_new_locked(struct eb_cache *c, struct shard *sh, struct eb *eb);
+/* VALID → DEAD, out of its bucket. */
+void eb_kill_locked(struct eb_cache *c, struct shard *sh, struct eb *eb);
 /* READING → VALID (err 0) or DEAD, and wakes who waits for it. Takes the shard lock. */
 void eb_finish(struct eb *eb, int err);
 

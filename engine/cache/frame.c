@@ -23,7 +23,7 @@
 #define SPARE_FRAMES 16
 #define MAX_FRAMES (1u << 30)
 
-static uint64_t frame_cost(uint32_t nodesize)
+uint64_t frame_cost(uint32_t nodesize)
 {
 	/* The descriptor and up to two bucket heads are paid from the cap too. */
 	return nodesize + sizeof(struct eb) + 2 * sizeof(struct eb *);
@@ -111,8 +111,17 @@ void eb_cache_destroy(struct eb_cache *c)
 {
 	if (!c)
 		return;
+	while (c->pool) {
+		struct eb *eb = c->pool;
+
+		c->pool = eb->hash_next;
+		frame_drop(eb);
+	}
 	for (uint32_t i = 0; i < c->touched; i++)
 		assert(!c->ebs[i].refs);
+	for (uint32_t i = 0; c->sides && i < c->frames; i++)
+		pthread_rwlock_destroy(&c->sides[i].lock);
+	free(c->sides);
 	for (unsigned i = 0; i < SHARDS; i++) {
 		pthread_cond_destroy(&c->shards[i].read_done);
 		pthread_mutex_destroy(&c->shards[i].lock);
@@ -135,6 +144,8 @@ void eb_cache_stats(struct eb_cache *c, struct eb_cache_stats *out_stats)
 		out_stats->cached += c->ebs[i].state == EB_VALID;
 		out_stats->referenced += c->ebs[i].refs > 0;
 	}
+	for (struct eb *eb = c->pool; eb; eb = eb->hash_next)
+		out_stats->referenced--;
 	pthread_mutex_unlock(&c->frame_lock);
 }
 
@@ -145,7 +156,9 @@ static bool evict_locked(struct eb_cache *c, struct eb *eb)
 	bool taken = false;
 
 	pthread_mutex_lock(&sh->lock);
-	if (!atomic_load(&eb->refs) || PLANTED("cache_evict_referenced")) {
+	/* DEAD by now if somebody forgot it. */
+	if (atomic_load(&eb->state) == EB_VALID &&
+	    (!atomic_load(&eb->refs) || PLANTED("cache_evict_referenced"))) {
 		eb_remove_locked(c, sh, eb);
 		eb_set_state(eb, EB_PRIVATE);
 		atomic_store(&eb->refs, 1);
@@ -178,6 +191,12 @@ static bool try_take_locked(struct eb_cache *c, struct eb *eb)
 
 static struct eb *take_locked(struct eb_cache *c)
 {
+	if (c->pool) {
+		struct eb *eb = c->pool;
+
+		c->pool = eb->hash_next;
+		return eb;
+	}
 	if (c->touched < c->frames) {
 		struct eb *eb = &c->ebs[c->touched];
 

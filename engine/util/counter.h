@@ -23,7 +23,17 @@
 	X(cache_reads, "metadata blocks read and checked")                                       \
 	X(cache_evictions, "metadata blocks dropped for room")                                   \
 	X(cache_waits, "waits for a free frame")                                                 \
+	X(cache_spare_waits, "times that changing a tree waited for memory")                     \
+	X(cache_written, "metadata blocks written")                                              \
 	X(bt_searches, "tree searches")                                                          \
+	X(bt_cows, "tree blocks copied to be changed")                                           \
+	X(bt_recows, "tree blocks copied again in the transaction that had made them")           \
+	X(bt_splits, "tree blocks split")                                                        \
+	X(bt_merges, "tree blocks emptied or merged away")                                       \
+	X(bt_restarts_read, "searches started over: a block had to be read")                     \
+	X(bt_restarts_level, "searches started over: locks from further up were needed")         \
+	X(bt_restarts_spares, "searches started over: the tree had grown, spares were short")    \
+	X(bt_restarts_root, "searches started over: the root moved meanwhile")                   \
 	X(file_read_bytes, "file bytes delivered")                                               \
 	X(file_readahead_bytes, "file bytes read ahead")                                         \
 	X(file_readahead_wasted, "bytes read ahead and dropped unread")                          \
