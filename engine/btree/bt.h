@@ -36,8 +36,8 @@ enum bt_readahead {
 
 /* btree/'s own. */
 struct bt_path_live {
-	uint8_t locked;           /* levels whose node is locked, a bit each */
-	bool change;              /* …for writing */
+	uint8_t locked;           /* levels whose node is write-locked, a bit each: a path for change */
+	uint8_t root_level;       /* while something is locked */
 	bool copy;                /* nodes[0] is a private copy */
 	bool bounded;             /* all keys of the leaf are below `bound`, where the next one starts */
 	struct btrfs_key bound;

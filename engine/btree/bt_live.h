@@ -30,7 +30,7 @@ struct bt_tree {
 	_Atomic uint64_t last_snapshot; /* generation of the last snapshot: younger blocks are not shared */
 };
 
-/* `root` is copied. Return: 0. */
+/* `root` is copied. */
 void bt_tree_init(struct bt_tree *tree, const struct bt_root *root);
 void bt_tree_destroy(struct bt_tree *tree);
 /* A consistent look at where the tree starts, as for a root item. Its `tree` is NULL: no live searches. */
@@ -40,10 +40,11 @@ struct bt_trans;
 
 /* A block that is to be allocated, with its first reference. */
 struct bt_want {
+	uint64_t owner;           /* the tree that it will belong to; of the reference unless `parent` */
 	int level;
 	struct btrfs_key first_key;
 	uint64_t hint;            /* address of a neighbour, 0: none */
-	uint64_t parent;          /* full back reference from this block; 0: keyed by the tree's id */
+	uint64_t parent;          /* full back reference from this block; 0: keyed by `owner` */
 };
 
 /* A block that loses this tree's reference. */
@@ -62,11 +63,11 @@ struct bt_drop {
  */
 struct bt_trans_ops {
 	/* -ENOSPC, -ENOMEM, -EROFS…: the edit fails and the tree is as it was. */
-	int (*alloc)(struct bt_trans *t, struct bt_tree *tree, const struct bt_want *want,
+	int (*alloc)(struct bt_trans *t, const struct bt_want *want,
 		     uint64_t *out_logical);
 	/* The other way round; also of a block just allocated and not used. A failure aborts. */
 	int (*free)(struct bt_trans *t, struct bt_tree *tree, const struct bt_drop *drop);
-	/* The buffer is write-locked: eb_mark_dirty on the transaction's list, typically. */
+	/* The buffer is write-locked: eb_mark_dirty on the transaction's list, typically. `tree` is NULL in bt_create. */
 	void (*dirty)(struct bt_trans *t, struct bt_tree *tree, struct eb *eb);
 	/* References and BTRFS_BLOCK_FLAG_* of a block that may be shared. */
 	int (*refs)(struct bt_trans *t, uint64_t logical, int level, uint64_t *out_refs,
@@ -115,14 +116,18 @@ enum bt_intent {
 	BT_UPDATE, /* bytes of the item found */
 	BT_INSERT, /* `bytes`: data of the new items and a struct btrfs_item for each */
 	BT_EXTEND, /* `bytes`: by which the item found grows */
-	BT_DELETE, /* any items of the leaf; truncation; a new key for an item */
+	/*
+	 * Items from the one found on, within the leaf; or, if it is not found, from the one before on; truncation; a
+	 * new key. `bytes`: how many go at most, with a struct btrfs_item for each; 0: not known.
+	 */
+	BT_DELETE,
 };
 
 /*
- * Finds `key`, with all that the intended edit can reach copied and write-locked.
- * Return: 0 found; 1 not found (path stands where it would be inserted; nothing is copied unless
- * the intent is BT_INSERT or BT_DELETE); -EEXIST never; -EUCLEAN, -EIO, -ENXIO; -ENOMEM, -ENOSPC and what
- * else `alloc` says: path released.
+ * Finds `key`, with all that the intended edit can reach copied and write-locked. If `key` is there for BT_INSERT,
+ * or not there for BT_UPDATE and BT_EXTEND, the path may be looked at, not edited.
+ * Return: 0 found; 1 not found (path stands where it would be inserted); -EUCLEAN, -EIO, -ENXIO, -ENOMEM, -ENOSPC
+ * and what else `alloc` says: path released.
  */
 MUST_CHECK int bt_search_change(struct bt_trans *t, struct bt_tree *tree, const struct btrfs_key *key,
 				enum bt_intent intent, uint32_t bytes, struct bt_path *path);
@@ -130,7 +135,7 @@ MUST_CHECK int bt_search_change(struct bt_trans *t, struct bt_tree *tree, const 
 /* ---- edits; the path comes from bt_search_change with the intent named ---- */
 
 /* BT_UPDATE, and after every other edit: the item's bytes. */
-void *bt_item_mut(struct bt_trans *t, struct bt_path *path);
+void *bt_item_mut(struct bt_trans *t, const struct bt_path *path);
 /*
  * BT_INSERT, after 1: `nr` items with rising keys, the first being the one searched for and all below the key
  * that follows. Path stands on the first; their bytes are not set. Together they must fit an empty leaf.
@@ -163,8 +168,8 @@ MUST_CHECK int bt_delete(struct bt_trans *t, struct bt_tree *tree, const struct 
 
 /* ---- roots ---- */
 
-/* A new empty tree of one leaf. *out_root is for bt_tree_init. */
-MUST_CHECK int bt_create(struct bt_trans *t, struct bt_tree *tree, const struct bt_root *like);
+/* A new tree of one empty leaf: `like` has cache, id, any_owner; the rest is filled into *out_root. */
+MUST_CHECK int bt_create(struct bt_trans *t, const struct bt_root *like, struct bt_root *out_root);
 /*
  * A second root with the tree's contents, for a snapshot `new_id`: its children are shared from here on. The caller
  * has set last_snapshot and force_cow of both, and nobody else is in the tree.
@@ -184,6 +189,6 @@ struct bt_verify_stats {
  * items contiguous from the end). Nobody changes the tree meanwhile. *out_stats may be NULL.
  * Return: 0; -EUCLEAN (said in a message); -errno.
  */
-MUST_CHECK int bt_verify(struct bt_root *root, struct bt_verify_stats *out_stats);
+MUST_CHECK int bt_verify(const struct bt_root *root, struct bt_verify_stats *out_stats);
 
 #endif

@@ -73,6 +73,8 @@ static int step_leaf(struct bt_path *path, int step)
 {
 	int level, top = path->root->level, err;
 
+	if (path->root->tree)
+		return bt_live_step(path, step);
 	for (level = 1; level <= top; level++) {
 		drop(path, level - 1);
 		if (step > 0 ? (unsigned)path->slots[level] + 1 < nritems(path, level)

@@ -10,6 +10,7 @@
  * and by invariant 1 not below the lower one. So all keys of one leaf are below those of the next.
  *
  * Locks: none; the blocks of a read-only filesystem do not change, and references keep them there.
+ * Trees that change are descended in live.c.
  */
 #include "engine/btree/bt_priv.h"
 #include "engine/util/fault.h"
@@ -47,14 +48,13 @@ static inline unsigned last_le(const void *first, unsigned stride, unsigned nr,
 	return (unsigned)((base - (const uint8_t *)first) / stride);
 }
 
-static unsigned node_slot(const void *node, const struct btrfs_key *key)
+unsigned bt_node_slot(const void *node, const struct btrfs_key *key)
 {
 	return last_le(btrfs_node_ptr(node, 0), sizeof(struct btrfs_key_ptr),
 		       btrfs_header_nritems(node), key);
 }
 
-/* Where `key` is (*out_found) or would be inserted. */
-static unsigned leaf_slot(const void *leaf, const struct btrfs_key *key, bool *out_found)
+unsigned bt_leaf_slot(const void *leaf, const struct btrfs_key *key, bool *out_found)
 {
 	unsigned nr = btrfs_header_nritems(leaf), slot;
 	struct btrfs_key at;
@@ -78,19 +78,33 @@ static uint64_t expected_owner(const struct bt_root *root)
 	return root->any_owner && !btrfs_is_fstree(root->id) ? 0 : root->id;
 }
 
-void bt_child_expect(const struct bt_path *path, int level, int slot,
-		     struct btrfs_block_expect *out_expect)
+void bt_node_expect(const struct bt_root *root, const void *node, unsigned slot,
+		    struct btrfs_block_expect *out_expect)
 {
-	const void *node = eb_data(path->nodes[level]);
-
 	*out_expect = (struct btrfs_block_expect){
 		.logical = btrfs_node_blockptr(node, slot),
 		.generation = btrfs_node_generation(node, slot),
-		.owner = expected_owner(path->root),
-		.level = level - 1,
+		.owner = expected_owner(root),
+		.level = (int)btrfs_header_level(node) - 1,
 		.have_first_key = true,
 		.first_key = btrfs_node_key(node, slot),
 	};
+}
+
+void bt_root_expect(const struct bt_root *root, struct btrfs_block_expect *out_expect)
+{
+	*out_expect = (struct btrfs_block_expect){
+		.logical = root->bytenr,
+		.generation = root->generation,
+		.owner = expected_owner(root),
+		.level = root->level,
+	};
+}
+
+void bt_child_expect(const struct bt_path *path, int level, int slot,
+		     struct btrfs_block_expect *out_expect)
+{
+	bt_node_expect(path->root, eb_data(path->nodes[level]), slot, out_expect);
 }
 
 static struct msg *path_msg(const struct bt_path *path)
@@ -148,15 +162,11 @@ int bt_load_child(struct bt_path *path, int level)
 static int load_root(struct bt_path *path)
 {
 	const struct bt_root *root = path->root;
-	struct btrfs_block_expect expect = {
-		.logical = root->bytenr,
-		.generation = root->generation,
-		.owner = expected_owner(root),
-		.level = root->level,
-	};
+	struct btrfs_block_expect expect;
 	struct eb *eb;
 	int err;
 
+	bt_root_expect(root, &expect);
 	if (root->level >= BT_MAX_LEVEL)
 		return msg_corrupt(path_msg(path), "tree %llu: root level %u, expected at most %d",
 				   (unsigned long long)root->id, root->level, BT_MAX_LEVEL - 1);
@@ -175,16 +185,18 @@ int bt_search(const struct bt_root *root, const struct btrfs_key *key, struct bt
 	bt_path_release(path);
 	path->root = root;
 	counter_inc(vol_counters(eb_cache_vol(root->cache)), bt_searches);
+	if (root->tree)
+		return bt_live_search(root, key, path);
 	err = load_root(path);
 	for (int level = root->level; !err && level > 0; level--) {
-		path->slots[level] = node_slot(eb_data(path->nodes[level]), key);
+		path->slots[level] = bt_node_slot(eb_data(path->nodes[level]), key);
 		err = bt_load_child(path, level);
 	}
 	if (err) {
 		bt_path_release(path);
 		return err;
 	}
-	path->slots[0] = leaf_slot(eb_data(path->nodes[0]), key, &found);
+	path->slots[0] = bt_leaf_slot(eb_data(path->nodes[0]), key, &found);
 	return found ? 0 : 1;
 }
 
@@ -204,6 +216,8 @@ int bt_search_le(const struct bt_root *root, const struct btrfs_key *key, struct
 
 void bt_path_release(struct bt_path *path)
 {
+	if (path->live.locked | path->live.copy)
+		bt_live_release(path);
 	for (int level = 0; level < BT_MAX_LEVEL; level++) {
 		eb_put(path->nodes[level]);
 		path->nodes[level] = NULL;
