@@ -2,13 +2,13 @@
 /* Block groups, allocator and pinned extents, against an array of sectors. */
 #include "engine/space/block_group.h"
 #include "engine/util/fault.h"
+#include "tests/unit/plants.h"
 
 #include <assert.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -543,22 +543,6 @@ static void test_text(void **state)
 }
 
 #ifdef UBTRFS_PLANT
-static bool caught(const char *plant, int (*checker)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (!pid) {
-		if (!freopen("/dev/null", "w", stderr))
-			_exit(0);
-		setenv("UBTRFS_PLANT", plant, 1);
-		_exit(checker() ? 1 : 0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status != 0;
-}
-
 static void test_plants(void **state)
 {
 	assert_false(caught("none", random_life));

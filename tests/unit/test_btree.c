@@ -5,13 +5,13 @@
  */
 #include "engine/util/fault.h"
 #include "tests/unit/fakevol.h"
+#include "tests/unit/plants.h"
 
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -555,22 +555,6 @@ static int checker_search(void)
 
 	setup(&f, 4096, 500, &opts, 1);
 	return wrong_searches(&f) + wrong_walks(&f);
-}
-
-static bool caught(const char *plant, int (*checker)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (!pid) {
-		if (!freopen("/dev/null", "w", stderr))
-			_exit(0);
-		setenv("UBTRFS_PLANT", plant, 1);
-		_exit(checker() ? 1 : 0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status != 0;
 }
 
 static void test_plants(void **state)

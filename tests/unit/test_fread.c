@@ -6,6 +6,7 @@
 #include "engine/util/fault.h"
 #include "tests/unit/flatfs.h"
 #include "tests/unit/packers.h"
+#include "tests/unit/plants.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -641,21 +641,6 @@ static void test_faults(void **state)
 }
 
 #ifdef UBTRFS_PLANT
-/* True if the checker, run with this fault, complains or dies. */
-static bool caught(const char *plant, int (*checker)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (!pid) {
-		setenv("UBTRFS_PLANT", plant, 1);
-		_exit(checker() ? 1 : 0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status != 0;
-}
-
 static void test_plants(void **state)
 {
 	(void)state;

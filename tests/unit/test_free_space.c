@@ -3,12 +3,12 @@
 #include "engine/space/free_space.h"
 #include "engine/space/range_set.h"
 #include "engine/util/fault.h"
+#include "tests/unit/plants.h"
 
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -251,22 +251,6 @@ static int life_with_edges(void)
 	}
 	model_end(&m);
 	return wrong;
-}
-
-static bool caught(const char *plant, int (*checker)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (!pid) {
-		if (!freopen("/dev/null", "w", stderr))
-			_exit(0);
-		setenv("UBTRFS_PLANT", plant, 1);
-		_exit(checker() ? 1 : 0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status != 0;
 }
 
 static void test_plants(void **state)

@@ -2,6 +2,7 @@
 /* Block reserves: formulas, routing of excess, what a handle may take. */
 #include "engine/space/block_rsv.h"
 #include "engine/util/fault.h"
+#include "tests/unit/plants.h"
 
 #include <assert.h>
 #include <setjmp.h>
@@ -427,22 +428,6 @@ static void test_random(void **state)
 }
 
 #ifdef UBTRFS_PLANT
-static bool caught(const char *plant, int (*checker)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (!pid) {
-		if (!freopen("/dev/null", "w", stderr))
-			_exit(0);
-		setenv("UBTRFS_PLANT", plant, 1);
-		_exit(checker() ? 1 : 0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status != 0;
-}
-
 static void test_plants(void **state)
 {
 	assert_false(caught("none", wrong_routing));

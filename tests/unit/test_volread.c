@@ -6,6 +6,7 @@
  */
 #include "engine/util/fault.h"
 #include "engine/volume/raid.h"
+#include "tests/unit/plants.h"
 #include "tests/unit/volopen.h"
 
 #include <errno.h>
@@ -656,6 +657,38 @@ static void test_profiles(void **state)
 	assert_int_equal(raid_data_stripes(raid_profile(BTRFS_BLOCK_GROUP_RAID1C4), 4, 1), 1);
 }
 
+#ifdef UBTRFS_PLANT
+/* Every shape that bears a device, with one that lies: how many are not read right? */
+static int wrong_shapes(void)
+{
+	int wrong = 0;
+
+	for (unsigned i = 0; i < NR_SHAPES; i++) {
+		struct vb *vb = make(&shapes[i]);
+		const struct vb_chunk *c = &vb->chunks[0];
+		struct vol *v;
+
+		if (shapes[i].bears)
+			vb_spoil(vb, 1, VB_LYING);
+		if (open_volume(vb, &degraded, NULL, &counters, &v))
+			return -1;
+		memset(buf, 0, c->len);
+		wrong += vol_read(v, c->logical, buf, (uint32_t)c->len, 4096, vb_verify, NULL, NULL) ||
+			 !right(c->logical, buf, c->len);
+		vol_close(v);
+		vb_destroy(vb);
+	}
+	return wrong;
+}
+
+static void test_plants(void **state)
+{
+	assert_false(caught("none", wrong_shapes));
+	assert_true(caught("vol_believe_first", wrong_shapes));
+	assert_true(caught("raid_no_rotation", wrong_shapes));
+}
+#endif
+
 static int setup(void **state)
 {
 	buf = NULL;
@@ -678,6 +711,9 @@ int main(void)
 		cmocka_unit_test(test_patchy),	  cmocka_unit_test(test_one_sector),
 		cmocka_unit_test(test_spread),	  cmocka_unit_test(test_spread_mixed),
 		cmocka_unit_test(test_spread_many_stripes),
+#ifdef UBTRFS_PLANT
+		cmocka_unit_test(test_plants),
+#endif
 		cmocka_unit_test(test_stale),	  cmocka_unit_test(test_map),
 		cmocka_unit_test(test_faults),	  cmocka_unit_test(test_threads),
 	};
