@@ -19,6 +19,7 @@
 
 /* Newer headers name it; the kernel's number for DEV_INFO's fsid is its place in the unused bytes.
  */
+#define SUBVOL_ROOT_INO 256
 #define DEV_INFO_FSID_OFFSET offsetof(struct btrfs_ioctl_dev_info_args, unused)
 
 struct call {
@@ -212,8 +213,10 @@ static int do_subvol_flags(struct call *c)
 {
 	struct eng_subvol_info info;
 	uint64_t flags;
-	int err = eng_subvol_info(c->srv->fs, c->id.subvol, &info);
+	int err = c->id.ino == SUBVOL_ROOT_INO ? 0 : -EINVAL;
 
+	if (!err)
+		err = eng_subvol_info(c->srv->fs, c->id.subvol, &info);
 	if (err)
 		return err;
 	/* The ioctl has its own numbers. */

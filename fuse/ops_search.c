@@ -62,7 +62,6 @@ int ioctl_tree_search(struct server *srv, struct eng_ino id, struct btrfs_ioctl_
 	int ret;
 
 	memset(args->buf, 0, sizeof(args->buf));
-	k->tree_id = range.tree_id;
 	k->nr_items = 0;
 	if (!s.wanted)
 		return 0;
