@@ -173,10 +173,11 @@ static int do_dev_info(struct call *c)
 	return -ENODEV;
 }
 
-static struct btrfs_ioctl_timespec ioctl_time(struct timespec ts)
+/* Field by field: a struct that is assigned carries padding, in which something of ours could leave. */
+static void put_time(struct btrfs_ioctl_timespec *to, struct timespec ts)
 {
-	return (struct btrfs_ioctl_timespec){ .sec = (uint64_t)ts.tv_sec,
-					      .nsec = (uint32_t)ts.tv_nsec };
+	to->sec = (uint64_t)ts.tv_sec;
+	to->nsec = (uint32_t)ts.tv_nsec;
 }
 
 static int do_subvol_info(struct call *c)
@@ -187,21 +188,20 @@ static int do_subvol_info(struct call *c)
 
 	if (err)
 		return err;
-	*args = (struct btrfs_ioctl_get_subvol_info_args){
-		.treeid = info.id,
-		.parent_id = info.parent_id,
-		.dirid = info.dirid,
-		.generation = info.generation,
-		.flags = info.flags,
-		.ctransid = info.ctransid,
-		.otransid = info.otransid,
-		.stransid = info.stransid,
-		.rtransid = info.rtransid,
-		.ctime = ioctl_time(info.ctime),
-		.otime = ioctl_time(info.otime),
-		.stime = ioctl_time(info.stime),
-		.rtime = ioctl_time(info.rtime),
-	};
+	memset(args, 0, sizeof(*args));
+	args->treeid = info.id;
+	args->parent_id = info.parent_id;
+	args->dirid = info.dirid;
+	args->generation = info.generation;
+	args->flags = info.flags;
+	args->ctransid = info.ctransid;
+	args->otransid = info.otransid;
+	args->stransid = info.stransid;
+	args->rtransid = info.rtransid;
+	put_time(&args->ctime, info.ctime);
+	put_time(&args->otime, info.otime);
+	put_time(&args->stime, info.stime);
+	put_time(&args->rtime, info.rtime);
 	memcpy(args->name, info.name, strnlen(info.name, sizeof(args->name) - 1));
 	memcpy(args->uuid, info.uuid, sizeof(args->uuid));
 	memcpy(args->parent_uuid, info.parent_uuid, sizeof(args->parent_uuid));

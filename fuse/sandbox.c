@@ -11,6 +11,8 @@
  */
 #include "fuse/sandbox.h"
 
+#include "fuse/sanitized.h"
+
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
@@ -20,16 +22,6 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-	__has_feature(memory_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
 
 static const int allowed[] = {
 	SCMP_SYS(read),
@@ -85,6 +77,7 @@ static const int allowed[] = {
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(access),
 	SCMP_SYS(getdents64),
+	SCMP_SYS(getdents),
 	SCMP_SYS(clone),
 	SCMP_SYS(clone3),
 	SCMP_SYS(wait4),

@@ -258,6 +258,13 @@ def search_answer(data):
     return data[:at]
 
 
+def differences(got, wanted):
+    if isinstance(got, int) or isinstance(wanted, int):
+        return f'errno or answer {got!r:.80}, wanted {wanted!r:.80}'
+    places = [i for i, pair in enumerate(zip(got, wanted)) if pair[0] != pair[1]]
+    return f'bytes {places[:20]} of {len(got)} and {len(wanted)} differ'
+
+
 def answers(mnt):
     out = {}
     for name, path, request, data, left_out in questions(mnt):
@@ -277,7 +284,8 @@ def ioctls(image, mnt, top):
     with bi.our_mount([image], mnt):
         got = answers(mnt)
         for key, value in wanted.items():
-            same(got[key], value, f'{key[0]} of {key[1]}')
+            if got[key] != value:
+                raise bi.Failed(f'{key[0]} of {key[1]}: {differences(got[key], value)}')
         # Names that permissions may hide are not for nobody; in which subvolume a file is, is.
         program = ('import fcntl,os,struct,sys\n'
                    'fd = os.open(sys.argv[1], os.O_RDONLY)\n'

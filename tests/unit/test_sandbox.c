@@ -4,6 +4,7 @@
  * server needs. Each case runs in a child, which enters the sandbox as the server does.
  */
 #include "fuse/sandbox.h"
+#include "fuse/sanitized.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,15 +26,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
 
 enum {
 	NO_SECCOMP = 77,
