@@ -2,6 +2,7 @@
 /* Block groups, allocator and pinned extents, against an array of sectors. */
 #include "engine/space/block_group.h"
 #include "engine/util/fault.h"
+#include "tests/unit/volopen.h"
 #include "tests/unit/plants.h"
 
 #include <assert.h>
@@ -228,6 +229,37 @@ static void test_load(void **state)
 	bg_put(bg);
 	range_set_clear(&supers);
 	teardown(&f);
+}
+
+/* Where a chunk lies over a superblock copy, by each stripe; and nowhere else. */
+static void test_supers(void **state)
+{
+	static const struct vol_opts opts = { 0 };
+	struct vb *vb = vb_create(2, 7);
+	struct counters counters = { 0 };
+	struct range_set set;
+	struct vol *vol;
+
+	range_set_init(&set);
+	vb_write_super(vb, 0, 0, NULL);
+	vb_write_super(vb, 1, 0, NULL);
+	vb_add_chunk(vb, BTRFS_BLOCK_GROUP_DATA | BTRFS_BLOCK_GROUP_RAID1, 64 * MIB, 4);
+	vb_add_chunk(vb, BTRFS_BLOCK_GROUP_DATA | BTRFS_BLOCK_GROUP_RAID0, 128 * MIB, 2);
+	vb->chunks[0].physical[1] = 32768;
+	vb->chunks[1].physical[0] = 65536 - VB_STRIPE;
+	assert_int_equal(open_volume(vb, &opts, NULL, &counters, &vol), 0);
+	assert_int_equal(bg_super_ranges(vol, 64 * MIB, 4 * VB_STRIPE, &set), 0);
+	assert_int_equal(set.nr, 1);
+	assert_int_equal(set.bytes, 65536);
+	assert_true(range_set_has(&set, 64 * MIB + 32768, 65536));
+	/* Striped: the second row on the first device. */
+	assert_int_equal(bg_super_ranges(vol, 128 * MIB, 4 * VB_STRIPE, &set), 0);
+	assert_int_equal(set.bytes, 2 * 65536);
+	assert_true(range_set_has(&set, 128 * MIB + 2 * VB_STRIPE, 65536));
+	assert_int_equal(bg_super_ranges(vol, 256 * MIB, VB_STRIPE, &set), -ENXIO);
+	range_set_clear(&set);
+	vol_close(vol);
+	vb_destroy(vb);
 }
 
 static int chunk(void *arg, uint64_t type)
@@ -556,7 +588,7 @@ int main(void)
 		cmocka_unit_test(test_life),   cmocka_unit_test(test_readonly_and_remove),
 		cmocka_unit_test(test_load),   cmocka_unit_test(test_halving_and_chunks),
 		cmocka_unit_test(test_random), cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_text),   cmocka_unit_test(test_supers),
 #ifdef UBTRFS_PLANT
 		cmocka_unit_test(test_plants),
 #endif
