@@ -14,6 +14,20 @@ struct lab_image {
 int lab_open_images(const struct lab_image *images, unsigned nr, const struct eng_open_opts *opts,
 		    struct eng_fs **out_fs);
 
+/* Opens disks that are made of functions, as struct bdev_ops has them: read or write all or fail; all functions may be called from any thread. The disks are the caller's until eng_close. */
+struct lab_disk {
+	const char *name;
+	uint64_t bytes;
+	void *priv;
+	int (*read)(void *priv, uint64_t off, void *buf, uint32_t len);
+	/* NULL: a disk that is only read. */
+	int (*write)(void *priv, uint64_t off, const void *buf, uint32_t len);
+	int (*flush)(void *priv);
+	int (*discard)(void *priv, uint64_t off, uint64_t len);
+};
+int lab_open_disks(const struct lab_disk *disks, unsigned nr, const struct eng_open_opts *opts,
+		   struct eng_fs **out_fs);
+
 /* Every counter with its name and meaning. */
 void lab_counters(struct eng_fs *fs, void (*fn)(void *arg, const char *name, const char *text, uint64_t value),
 		  void *arg);

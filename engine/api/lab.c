@@ -7,8 +7,11 @@
 
 #include <stdlib.h>
 
-int lab_open_images(const struct lab_image *images, unsigned nr, const struct eng_open_opts *opts,
-		    struct eng_fs **out_fs)
+/* Opens device `i` of what `arg` is. */
+typedef int (*open_fn)(struct eng_fs *efs, const void *arg, unsigned i, struct bdev **out_dev);
+
+static int open_with(open_fn fn, const void *arg, unsigned nr, const struct eng_open_opts *opts,
+		     struct eng_fs **out_fs)
 {
 	struct eng_fs *efs;
 	struct bdev **devs;
@@ -21,8 +24,7 @@ int lab_open_images(const struct lab_image *images, unsigned nr, const struct en
 	devs = eng_calloc(nr, sizeof(*devs));
 	err = devs ? 0 : -ENOMEM;
 	for (i = 0; !err && i < nr; i++) {
-		err = bdev_open_memory(images[i].name, images[i].data, images[i].bytes, efs->fs.msg,
-				       &efs->fs.counters, &devs[i]);
+		err = fn(efs, arg, i, &devs[i]);
 		if (err)
 			break;
 	}
@@ -34,6 +36,83 @@ int lab_open_images(const struct lab_image *images, unsigned nr, const struct en
 	}
 	free(devs);
 	return api_opened(efs, err, out_fs);
+}
+
+static int open_image(struct eng_fs *efs, const void *arg, unsigned i, struct bdev **out_dev)
+{
+	const struct lab_image *image = &((const struct lab_image *)arg)[i];
+
+	return bdev_open_memory(image->name, image->data, image->bytes, efs->fs.msg,
+				&efs->fs.counters, out_dev);
+}
+
+int lab_open_images(const struct lab_image *images, unsigned nr, const struct eng_open_opts *opts,
+		    struct eng_fs **out_fs)
+{
+	return open_with(open_image, images, nr, opts, out_fs);
+}
+
+/* The table of functions has to live as long as the device: the device's close ends it. */
+struct disk {
+	struct bdev_ops ops;
+	struct lab_disk lab;
+};
+
+static int disk_read(void *priv, uint64_t off, void *buf, uint32_t len)
+{
+	const struct lab_disk *lab = &((struct disk *)priv)->lab;
+
+	return lab->read(lab->priv, off, buf, len);
+}
+
+static int disk_write(void *priv, uint64_t off, const void *buf, uint32_t len)
+{
+	const struct lab_disk *lab = &((struct disk *)priv)->lab;
+
+	return lab->write(lab->priv, off, buf, len);
+}
+
+static int disk_flush(void *priv)
+{
+	const struct lab_disk *lab = &((struct disk *)priv)->lab;
+
+	return lab->flush(lab->priv);
+}
+
+static int disk_discard(void *priv, uint64_t off, uint64_t len)
+{
+	const struct lab_disk *lab = &((struct disk *)priv)->lab;
+
+	return lab->discard(lab->priv, off, len);
+}
+
+static int open_disk(struct eng_fs *efs, const void *arg, unsigned i, struct bdev **out_dev)
+{
+	const struct lab_disk *lab = &((const struct lab_disk *)arg)[i];
+	struct disk *d = eng_zalloc(sizeof(*d));
+	int err;
+
+	*out_dev = NULL;
+	if (!d)
+		return -ENOMEM;
+	d->lab = *lab;
+	d->ops = (struct bdev_ops){
+		.read = disk_read,
+		.close = free,
+		.write = lab->write ? disk_write : NULL,
+		.flush = lab->flush ? disk_flush : NULL,
+		.discard = lab->discard ? disk_discard : NULL,
+	};
+	err = bdev_open_ops(lab->name, lab->bytes, &d->ops, d, efs->fs.msg, &efs->fs.counters, out_dev);
+	if (err)
+		free(d);
+	return err;
+}
+
+int lab_open_disks(const struct lab_disk *disks, unsigned nr, const struct eng_open_opts *opts,
+		   struct eng_fs **out_fs)
+{
+	return open_with(open_disk, disks, nr, opts, out_fs);
 }
 
 void lab_counters(struct eng_fs *efs,

@@ -67,9 +67,9 @@ struct bdev_xfer {
 	 * device that was opened for reading. A failed write may have changed any part of its range.
 	 */
 	int res;
+	uint32_t issued;      /* the batch's, as `next` and `pieces`: bytes handed to the ring so far */
 	void *user;           /* the caller's */
-	struct bdev_xfer *next; /* the batch's, as what follows */
-	uint32_t issued;      /* bytes handed to the ring so far */
+	struct bdev_xfer *next;
 	unsigned pieces;      /* parts of it in the ring */
 };
 

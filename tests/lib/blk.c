@@ -2,6 +2,8 @@
 /* See blk.h. */
 #include "tests/lib/blk.h"
 
+#include "engine/lab.h"
+
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdio.h>
@@ -25,6 +27,19 @@ struct bdev *blk_open(const struct blk *b, struct msg *msg, struct counters *cou
 	if (bdev_open_ops(b->name, b->bytes, b->ops, b->priv, msg, counters, &dev))
 		return NULL;
 	return dev;
+}
+
+struct lab_disk blk_lab(const struct blk *b)
+{
+	return (struct lab_disk){
+		.name = b->name,
+		.bytes = b->bytes,
+		.priv = b->priv,
+		.read = b->ops->read,
+		.write = b->ops->write,
+		.flush = b->ops->flush,
+		.discard = b->ops->discard,
+	};
 }
 
 struct file {

@@ -37,6 +37,9 @@ static inline int blk_discard(const struct blk *b, uint64_t off, uint64_t len)
 	return b->ops->discard(b->priv, off, len);
 }
 
+struct lab_disk;
+/* As a disk for lab_open_disks. */
+struct lab_disk blk_lab(const struct blk *b);
 /* As a device of the engine; the disk outlives it. */
 struct bdev *blk_open(const struct blk *b, struct msg *msg, struct counters *counters);
 

@@ -3,7 +3,8 @@
  * The nets for writers, tried with a toy writer: what is right passes the order checker and every crash
  * state; what is wrong in one way is caught by the one or the other, soon.
  */
-#include "engine/util/fault.h"
+#include "engine/inspect.h"
+#include "engine/lab.h"
 #include "engine/volume/vol.h"
 #include "tests/lib/diskwalk.h"
 #include "tests/lib/ordercheck.h"
@@ -276,6 +277,41 @@ static void test_volume_planted(void **state)
 #endif
 }
 
+static int count_item(void *arg, const struct btrfs_key *key, const void *item, uint32_t len)
+{
+	++*(unsigned *)arg;
+	return 0;
+}
+
+/* The engine's reader over simulated disks: of a state, in the middle of others' writing. */
+static void test_engine_reads(void **state)
+{
+	const struct eng_open_opts opts = { .partial = true, .workers = 0 };
+	struct simdisk *d = simdisk_create(1, &size), *c;
+	struct toy *t = toy_create(simdisk_blk(d, 0), d, 3);
+	struct btrfs_key first = { 0 };
+	struct ins_root root;
+	struct lab_disk disk;
+	struct eng_fs *fs;
+	unsigned items = 0;
+
+	assert_int_equal(toy_commit(t, TOY_GOOD), 0);
+	c = simdisk_crash(d, 1, 0);
+	disk = blk_lab(simdisk_blk(c, 0));
+	assert_int_equal(lab_open_disks(&disk, 1, &opts, &fs), 0);
+	assert_int_equal(le64_get(ins_super(fs)->generation), 2);
+	assert_int_equal(ins_root(fs, BTRFS_FS_TREE_OBJECTID, &root), 0);
+	assert_int_equal(ins_items(fs, &root, &first, count_item, &items), 0);
+	assert_int_equal(items, 2 * TOY_FILES);
+	eng_close(fs);
+	simdisk_bad(c, 0, 0, TOY_BYTES, true, true);
+	assert_int_equal(lab_open_disks(&disk, 1, &opts, &fs), -EIO);
+	assert_null(fs);
+	simdisk_destroy(c);
+	toy_destroy(t);
+	simdisk_destroy(d);
+}
+
 /* A stack of layers: recorder on order checker on simulation; the record gives the same filesystem. */
 static void test_stack(void **state)
 {
@@ -326,6 +362,7 @@ int main(void)
 		cmocka_unit_test(test_volume),
 		cmocka_unit_test(test_volume_faults),
 		cmocka_unit_test(test_volume_planted),
+		cmocka_unit_test(test_engine_reads),
 		cmocka_unit_test(test_stack),
 	};
 
