@@ -36,7 +36,7 @@ MUST_CHECK int eb_cache_enable_writes(struct eb_cache *c, unsigned threads, unsi
 /* What new blocks carry: as in the headers that are there. Before the first eb_new. */
 void eb_cache_set_chunk_uuid(struct eb_cache *c, const uint8_t uuid[BTRFS_UUID_SIZE]);
 /*
- * `fn` is called when a thread finds no clean frame, holding no lock and before it waits; it is to see to it
+ * `fn` is called when a thread finds no clean frame, holding no buffer lock and before it waits; it is to see to it
  * that dirty buffers get written (wake a thread, or write some itself). Set before sharing.
  */
 void eb_cache_on_pressure(struct eb_cache *c, void (*fn)(void *arg), void *arg);

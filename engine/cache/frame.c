@@ -239,6 +239,13 @@ struct eb *frame_get(struct eb_cache *c, bool wait)
 
 	pthread_mutex_lock(&c->frame_lock);
 	eb = take_locked(c);
+	if (!eb && wait && c->pressure) {
+		/* All dirty: it takes somebody who writes. */
+		pthread_mutex_unlock(&c->frame_lock);
+		c->pressure(c->pressure_arg);
+		pthread_mutex_lock(&c->frame_lock);
+		eb = take_locked(c);
+	}
 	if (!eb && wait)
 		eb = wait_locked(c);
 	pthread_mutex_unlock(&c->frame_lock);

@@ -26,32 +26,38 @@ static uint64_t live_cost(uint32_t nodesize)
 	return frame_cost(nodesize) + sizeof(struct eb_side);
 }
 
-uint64_t eb_cache_min_bytes_live(uint32_t nodesize, unsigned threads, unsigned height)
+static uint64_t min_frames(unsigned threads, unsigned height)
 {
 	uint64_t a_thread = READ_FRAMES + 4ull * height + 2 + DIRTY_FRAMES;
 
-	return (a_thread * (threads ? threads : 1) + READ_FRAMES) * live_cost(nodesize);
+	return a_thread * (threads ? threads : 1) + READ_FRAMES;
+}
+
+uint64_t eb_cache_min_bytes_live(uint32_t nodesize, unsigned threads, unsigned height)
+{
+	/* One that rounding may lose. */
+	return (min_frames(threads, height) + 1) * live_cost(nodesize);
 }
 
 int eb_cache_enable_writes(struct eb_cache *c, unsigned threads, unsigned height)
 {
 	uint64_t cap = c->frames * frame_cost(c->nodesize);
-	uint64_t min = eb_cache_min_bytes_live(c->nodesize, threads, height);
+	uint64_t frames = cap / live_cost(c->nodesize);
 	pthread_rwlockattr_t attr;
 
 	assert(!c->touched && !c->sides);
-	if (cap < min) {
+	if (frames < min_frames(threads, height)) {
 		msg_err(c->msg,
 			"metadata cache of %llu bytes is too small to write: %u threads and %u "
 			"levels of nodes of %u bytes need at least %llu",
 			(unsigned long long)cap, threads, height, c->nodesize,
-			(unsigned long long)min);
+			(unsigned long long)eb_cache_min_bytes_live(c->nodesize, threads, height));
 		return -EINVAL;
 	}
 	c->sides = eng_calloc(c->frames, sizeof(*c->sides));
 	if (!c->sides)
 		return -ENOMEM;
-	c->frames = (uint32_t)(cap / live_cost(c->nodesize));
+	c->frames = (uint32_t)frames;
 	pthread_rwlockattr_init(&attr);
 	/* Readers come all the time at the top of a tree: a writer would never get in. */
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -103,8 +109,6 @@ int eb_spares_fill(struct eb_cache *c, struct eb_spares *s, unsigned nr)
 
 		if (!eb) {
 			counter_inc(c->counters, cache_spare_waits);
-			if (c->pressure)
-				c->pressure(c->pressure_arg);
 			eb = frame_get(c, true);
 		}
 		if (!eb)
