@@ -155,6 +155,7 @@ static void test_life_cycle(void **state)
 	teardown(&f);
 }
 
+#ifndef NDEBUG
 static void take_too_much(void *arg)
 {
 	struct fixture *f = arg;
@@ -184,6 +185,7 @@ static bool dies(void (*fn)(void *), void *arg)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status != 0;
 }
+#endif
 
 static void test_asserts(void **state)
 {

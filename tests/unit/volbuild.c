@@ -179,7 +179,9 @@ const struct btrfs_chunk *vb_chunk_item(const struct vb *vb, unsigned chunk, uin
 {
 	const struct vb_chunk *c = &vb->chunks[chunk];
 	struct btrfs_chunk *item = (struct btrfs_chunk *)buf;
-	struct btrfs_stripe *s = &item->stripe;
+	/* Not &item->stripe: the compiler would take the others to lie outside. */
+	struct btrfs_stripe *s =
+		(struct btrfs_stripe *)(buf + offsetof(struct btrfs_chunk, stripe));
 
 	memset(buf, 0, 512);
 	item->length = le64_make(c->len);
