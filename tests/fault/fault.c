@@ -242,7 +242,7 @@ int main(int argc, char **argv)
 	if (!testimg_load(&img, path))
 		return 2;
 	if (!memwatch_start())
-		printf("without AddressSanitizer: leaks are seen roughly\n");
+		printf("without AddressSanitizer: leaks are not seen\n");
 	for (size_t m = 0; m < sizeof(modes) / sizeof(modes[0]); m++)
 		for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
 			wrong += sweep(&modes[m], &kinds[k]);

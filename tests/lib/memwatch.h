@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Once, at the start. True: exact. */
+/* Once, at the start. False: everything will be 0. */
 bool memwatch_start(void);
 /* Bytes that are allocated now. */
 int64_t memwatch_live(void);
