@@ -71,10 +71,11 @@ static void drop(struct bt_path *path, int level)
 /* To the first item of the next leaf (step 1) or the last one of the leaf before (step -1). */
 static int step_leaf(struct bt_path *path, int step)
 {
-	int level, top = path->root->level, err;
+	int level, top, err;
 
 	if (path->root->tree)
 		return bt_live_step(path, step);
+	top = path->root->level;
 	for (level = 1; level <= top; level++) {
 		drop(path, level - 1);
 		if (step > 0 ? (unsigned)path->slots[level] + 1 < nritems(path, level)
