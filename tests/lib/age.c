@@ -288,5 +288,10 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	report(&a);
+	age_remove(&a, a.root);
+	for (int kind = 0; kind < AGE_KINDS; kind++)
+		free(a.kinds[kind].v);
+	free(a.buf);
+	close(a.top);
 	return 0;
 }

@@ -119,13 +119,14 @@ const char *age_path(const struct age_node *n, char *buf)
 
 const char *age_child_path(const struct age_node *dir, const char *name, char *buf)
 {
-	char *path = (char *)age_path(dir, buf);
-	const size_t len = strlen(path), more = strlen(name) + 2;
+	const char *path = age_path(dir, buf);
+	const size_t len = strlen(path), more = strlen(name) + 1;
+	char *longer = buf + AGE_PATH_MAX - 1 - more - len;
 
-	memmove(path - more, path, len);
-	path[len - more] = '/';
-	memcpy(path + len - more + 1, name, more - 1);
-	return path - more;
+	memmove(longer, path, len);
+	longer[len] = '/';
+	memcpy(longer + len + 1, name, more);
+	return longer;
 }
 
 bool age_inside(const struct age_node *n, const struct age_node *dir)
