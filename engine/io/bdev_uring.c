@@ -287,7 +287,7 @@ static void piece_prepare(struct bdev_ring *r, struct piece *p)
 	struct bdev_xfer *x = p->x;
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&r->uring);
 	uint64_t pos = x->dev->base + x->off + p->start;
-	uint8_t *buf = (uint8_t *)x->buf + p->start;
+	uint8_t *buf = x->buf ? (uint8_t *)x->buf + p->start : NULL; /* a flush has none */
 
 	assert(sqe); /* as many entries as pieces */
 	if (x->op == BDEV_READ)

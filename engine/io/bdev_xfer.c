@@ -101,7 +101,8 @@ int bdev_xfer_now(const struct bdev_xfer *x, uint32_t start, uint32_t len)
 {
 	struct bdev *dev = x->dev;
 	uint64_t pos = dev->base + x->off + start;
-	uint8_t *buf = (uint8_t *)x->buf + start;
+	/* A flush has no buffer. */
+	uint8_t *buf = x->buf ? (uint8_t *)x->buf + start : NULL;
 
 	if (dev->ops)
 		return ops_now(dev, x->op, x->off + start, buf, len);
