@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Counts the heap of this process exactly, if it is built with AddressSanitizer; without, by what
- * the allocator says, and peaks are not seen. A leak of one case is found at its end, without a
- * scan.
+ * Counts the heap of this process exactly, if it is built with AddressSanitizer, and not at all
+ * without: what the C library knows is too coarse. A leak of one case is found at its end, without
+ * a scan.
  */
 #ifndef UBTRFS_TESTS_LIB_MEMWATCH_H
 #define UBTRFS_TESTS_LIB_MEMWATCH_H

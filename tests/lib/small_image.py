@@ -50,7 +50,7 @@ def text(n):
     return (b'the same words again and again ' * (n // 31 + 1))[:n]
 
 
-def plain_files(top, few=False):
+def plain_files(top, files=24, hole=5 << 30):
     """What can be made in any directory."""
     write(f'{top}/inline', b'small and inline\n')
     write(f'{top}/empty', b'')
@@ -58,7 +58,7 @@ def plain_files(top, few=False):
     with open(f'{top}/sparse', 'wb') as f:
         f.seek(40960)
         f.write(noise(5000, 2))
-        f.truncate(100000 if few else 5 << 30)
+        f.truncate(hole)
     os.symlink('dir/hard', f'{top}/link')
     os.mkdir(f'{top}/dir')
     write(f'{top}/dir/hard', b'two names')
@@ -69,7 +69,7 @@ def plain_files(top, few=False):
     os.mkdir(f'{top}/sub')
     write(f'{top}/sub/in', noise(6000, 3))
     os.mkfifo(f'{top}/fifo')
-    for i in range(2 if few else 24):
+    for i in range(files):
         write(f'{top}/dir/file{i}', text(i * 3 + 1))
         os.utime(f'{top}/dir/file{i}', (10**9 + i, 10**9 + 2 * i))
 
@@ -105,7 +105,8 @@ def kernel_files(m):
 
 def by_mkfs(kind, out):
     with tempfile.TemporaryDirectory(prefix='ubtrfs-image.') as tmp:
-        plain_files(tmp, few=kind == 'tiny')
+        # mkfs.btrfs writes holes out.
+        plain_files(tmp, 2 if kind == 'tiny' else 24, 100000)
         sh('mkfs.btrfs', '-q', '-f', *MKFS[kind], '--rootdir', tmp, '--subvol', 'sub', '--compress',
            'zstd', out)
 
