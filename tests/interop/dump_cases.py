@@ -118,6 +118,7 @@ def main():
     if os.geteuid():
         print("SKIP: making the images needs root")
         return 77
+    dump_images.bi.own_namespace()  # a mount that another namespace has copied stays mounted
     top = args.dir or tempfile.mkdtemp(prefix="ubtrfs-dump.")
     judge = Judge(os.path.abspath(args.tool))
     made = 0

@@ -5,7 +5,11 @@ import ctypes
 import fcntl
 import os
 import subprocess
+import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+import btrfs_image as bi  # noqa: E402
 
 FICLONERANGE = 0x4020940D
 # Pairs of names with one name hash.

@@ -110,6 +110,7 @@ def main():
     if os.geteuid():
         print("SKIP: making the images needs root")
         return 77
+    dump_images.bi.own_namespace()  # a mount that another namespace has copied stays mounted
     tool = os.path.abspath(sys.argv[1])
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     rnd = random.Random(seed)

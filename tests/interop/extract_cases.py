@@ -262,6 +262,7 @@ def main():
     if os.geteuid():
         print("SKIP: making the images needs root")
         return 77
+    dump_images.bi.own_namespace()  # a mount that another namespace has copied stays mounted
     top = tempfile.mkdtemp(prefix="ubtrfs-extract.")
     cases = Cases(os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2]), top)
     try:

@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 
+import btrfs_image
+
 MKFS = {
     'small': ['--mixed', '-n', '4096', '-L', 'small'],
     'dup': ['-n', '4096', '-m', 'dup', '-d', 'single', '--csum', 'sha256',
@@ -143,6 +145,8 @@ def main():
     with open(made, 'wb') as f:
         f.truncate(MIB[kind] << 20)
     kernel = kind != 'tiny' and can_mount()
+    if kernel:
+        btrfs_image.own_namespace()  # a mount that another namespace has copied stays mounted
     (by_kernel if kernel else by_mkfs)(kind, made)
     shutil.move(made, out)
     print(f'{out}: {kind}, made by {"the kernel" if kernel else "mkfs.btrfs --rootdir"}')
