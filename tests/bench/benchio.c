@@ -153,17 +153,20 @@ int main(int argc, char **argv)
 {
 	double start = now();
 	uint64_t amount;
+	void *buf = NULL;
 	int threads = argc == 5 ? atoi(argv[3]) : 0;
 
 	if (argc == 3 && !strcmp(argv[1], "seq"))
 		amount = do_seq(argv[2]);
 	else if (argc == 5 && !strcmp(argv[1], "rand") && threads > 0 && threads <= MAX_THREADS)
 		amount = do_rand(argv[2], (unsigned)threads, strtoull(argv[4], NULL, 10));
-	else if (argc == 3 && (!strcmp(argv[1], "walk") || !strcmp(argv[1], "files")))
-		amount = walk(open_or_die(AT_FDCWD, argv[2], O_RDONLY | O_DIRECTORY),
-			      argv[1][0] == 'f' ? malloc(REQUEST) : NULL);
+	else if (argc == 3 && !strcmp(argv[1], "walk"))
+		amount = walk(open_or_die(AT_FDCWD, argv[2], O_RDONLY | O_DIRECTORY), NULL);
+	else if (argc == 3 && !strcmp(argv[1], "files") && (buf = malloc(REQUEST)))
+		amount = walk(open_or_die(AT_FDCWD, argv[2], O_RDONLY | O_DIRECTORY), buf);
 	else
 		errx(2, "usage: benchio seq FILE | rand FILE THREADS COUNT | walk DIR | files DIR");
 	printf("%.6f %llu\n", now() - start, (unsigned long long)amount);
+	free(buf);
 	return 0;
 }
