@@ -47,7 +47,8 @@ def _opens(path):
 
 
 def _kernel_has(fs):
-    subprocess.run(['modprobe', '-q', fs], check=False, stderr=subprocess.DEVNULL)
+    with contextlib.suppress(FileNotFoundError):
+        subprocess.run(['modprobe', '-q', fs], check=False, stderr=subprocess.DEVNULL)
     with open('/proc/filesystems', encoding='ascii') as f:
         return fs in f.read().split()
 
