@@ -36,7 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define READ_AHEAD_KB 4096
+#define READ_AHEAD_KB 2048
 #define MAX_BACKGROUND 64
 /* How long a thread may need to finish its request when the server is to end. */
 #define END_TRIES 100
