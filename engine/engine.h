@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A btrfs filesystem, opened for reading: what a front end needs, and nothing of how it is done.
+ * A btrfs filesystem, opened: what a front end needs, and nothing of how it is done.
  *
  * All functions may be called from any thread at any time between eng_open and eng_close, and may block on
  * I/O. Return values are 0 or a negative errno unless said otherwise. Besides the errnos named at each:
@@ -49,6 +49,8 @@ struct eng_open_opts {
 	bool scan;                /* look for missing devices of the filesystem among the block devices */
 	bool degraded;
 	unsigned rescue;          /* enum eng_rescue bits */
+	bool writable;            /* may be changed; refused, named, where this engine cannot write */
+	unsigned commit_sec;      /* most seconds between commits; 0: 30 */
 	bool partial;             /* inspection: only what can be opened; file functions may be absent */
 	uint64_t metadata_cache;  /* bytes, hard cap; 0: 64 MiB */
 	uint64_t readahead;       /* bytes for all open files together; 0: 32 MiB */
@@ -69,7 +71,7 @@ struct eng_open_opts {
  * -EOPNOTSUPP (unknown incompat feature); -errno of open(2).
  */
 int eng_open(const struct eng_open_opts *opts, struct eng_fs **out_fs);
-/* All files closed, no call under way. NULL is fine. */
+/* All files closed, no call under way. NULL is fine. What was changed is committed. */
 void eng_close(struct eng_fs *fs);
 
 /* An inode is named by its subvolume's id and its number there. */
@@ -197,6 +199,57 @@ int eng_subvol_info(struct eng_fs *fs, uint64_t id, struct eng_subvol_info *out_
 
 /* The path of an inode within its subvolume (INO_LOOKUP), with a trailing slash as the kernel gives it. -ENOENT, -ERANGE. */
 int eng_ino_path(struct eng_fs *fs, struct eng_ino id, char *buf, size_t size);
+
+/* ---- changing; all -EROFS if not opened writable, after an abort, and in a read-only subvolume; -ENOSPC ---- */
+
+struct eng_new {
+	uint32_t mode;            /* type and permissions; S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO… */
+	uint32_t uid, gid;
+	dev_t rdev;
+	const char *target;       /* symlink; not NUL-terminated */
+	size_t target_len;
+};
+/* -EEXIST, -ENOENT (the directory was removed), -ENOTDIR, -ENAMETOOLONG, -EINVAL (name or type). */
+int eng_create(struct eng_fs *fs, struct eng_ino dir, const char *name, size_t len, const struct eng_new *what,
+	       struct eng_attr *out_attr);
+/* -EEXIST, -EMLINK, -EXDEV, -EPERM (a directory), -ENOENT. */
+int eng_link(struct eng_fs *fs, struct eng_ino id, struct eng_ino dir, const char *name, size_t len,
+	     struct eng_attr *out_attr);
+/* -ENOENT, -EISDIR. */
+int eng_unlink(struct eng_fs *fs, struct eng_ino dir, const char *name, size_t len);
+/* -ENOENT, -ENOTDIR, -ENOTEMPTY; -EPERM (a subvolume). */
+int eng_rmdir(struct eng_fs *fs, struct eng_ino dir, const char *name, size_t len);
+/* flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT. -EEXIST, -ENOENT, -EXDEV, -EINVAL (below itself), … */
+int eng_rename(struct eng_fs *fs, struct eng_ino from_dir, const char *from, size_t from_len,
+	       struct eng_ino to_dir, const char *to, size_t to_len, unsigned flags);
+
+enum eng_set {
+	ENG_SET_MODE = 1 << 0,
+	ENG_SET_UID = 1 << 1,
+	ENG_SET_GID = 1 << 2,
+	ENG_SET_SIZE = 1 << 3,
+	ENG_SET_ATIME = 1 << 4,
+	ENG_SET_MTIME = 1 << 5,
+	ENG_SET_CTIME = 1 << 6,   /* without it: now */
+	ENG_SET_OTIME = 1 << 7,
+	ENG_SET_FLAGS = 1 << 8,   /* BTRFS_INODE_* that chattr knows */
+};
+/* Those of `attr` that `set` names. -ENOENT, -EFBIG, -EISDIR; -EINVAL. */
+int eng_setattr(struct eng_fs *fs, struct eng_ino id, unsigned set, const struct eng_attr *attr,
+		struct eng_attr *out_attr);
+/* Bytes written. For now only what stays inline: -EFBIG beyond. */
+ssize_t eng_write(struct eng_fs *fs, struct eng_ino id, uint64_t off, const void *buf, size_t len);
+/* flags: XATTR_CREATE, XATTR_REPLACE. -EEXIST, -ENODATA, -ERANGE, -E2BIG, -ENOSPC, -EOPNOTSUPP. */
+int eng_setxattr(struct eng_fs *fs, struct eng_ino id, const char *name, const void *value, size_t size, int flags);
+int eng_removexattr(struct eng_fs *fs, struct eng_ino id, const char *name);
+
+/* An inode that is referenced outlives its last name. -ENOENT. */
+int eng_ref(struct eng_fs *fs, struct eng_ino id);
+/* Gives `nr` references back; with the last one an inode without names is removed. */
+void eng_unref(struct eng_fs *fs, struct eng_ino id, uint64_t nr);
+
+/* Durability: on 0 everything that had returned before will be found. The abort's errno. */
+int eng_sync(struct eng_fs *fs);
 
 /* Key range search over any tree (TREE_SEARCH): fn for each item in [min, max] whose block's generation is in range. */
 struct eng_search {

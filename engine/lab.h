@@ -28,6 +28,28 @@ struct lab_disk {
 int lab_open_disks(const struct lab_disk *disks, unsigned nr, const struct eng_open_opts *opts,
 		   struct eng_fs **out_fs);
 
+/* How a filesystem that lab_open_* opens writable is to behave. */
+enum lab_policy {
+	LAB_POLICY_HOLD,          /* the default: what a handle has copied is not written before it ends */
+	LAB_POLICY_NONE,
+	LAB_POLICY_INHIBIT_HANDLE,
+};
+struct lab_opts {
+	bool search_linux;        /* copy on the way down, start over when something is missing */
+	bool one_pool;            /* handles share one reserve */
+	bool no_threads;          /* no commit, writeback, flusher thread: everything happens in the callers' */
+	bool assert_overruns;
+	enum lab_policy policy;
+};
+/* For the opens that follow; NULL: as eng_open has it. Not thread-safe. */
+void lab_set_opts(const struct lab_opts *opts);
+/* Writes up to `max` dirty metadata blocks now, as the writeback thread would. 0 or -errno. */
+int lab_writeback(struct eng_fs *fs, unsigned max);
+/* Reads all trees and holds them, block groups, free space and counters against each other. No call is under way. 0; -EUCLEAN, said. */
+int lab_verify(struct eng_fs *fs);
+/* Ends without a commit, as a crash would. */
+void lab_crash(struct eng_fs *fs);
+
 /* Every counter with its name and meaning. */
 void lab_counters(struct eng_fs *fs, void (*fn)(void *arg, const char *name, const char *text, uint64_t value),
 		  void *arg);

@@ -44,6 +44,7 @@ struct fs {
 	struct bt_root fst_root;
 	struct bt_root bg_root;   /* block-group-tree, else a copy of extent_root */
 	struct bt_root stripe_root;
+	struct txn_mgr *txn;      /* txn.h; NULL: opened read-only */
 	struct root_table *roots;
 	uint8_t (*seed_fsids)[16]; /* of the seeds that this filesystem grew out of; the geometry's */
 };

@@ -9,8 +9,8 @@
  * Life: vol_open reads superblocks and collects devices; the opener then feeds the map, first from the
  * super's system array, then from the chunk tree (vol_chunk_add), registers what the chunk tree says of
  * devices (vol_device_add), and calls vol_finish, which refuses a volume that misses too much.
- * After vol_finish the map does not change and the volume may be used from any thread. It can be written
- * if its devices were opened BDEV_WRITABLE.
+ * After vol_finish the volume may be used from any thread, and the map changes only by vol_chunk_add and
+ * vol_chunk_remove. It can be written if its devices were opened BDEV_WRITABLE.
  */
 #ifndef UBTRFS_ENGINE_VOLUME_VOL_H
 #define UBTRFS_ENGINE_VOLUME_VOL_H
@@ -56,6 +56,10 @@ struct counters *vol_counters(const struct vol *v);
  * fine when equal. Return: 0, -EUCLEAN (overlap, unequal repeat), -ENOMEM.
  */
 MUST_CHECK int vol_chunk_add(struct vol *v, uint64_t logical, const struct btrfs_chunk *chunk);
+/*
+ * Takes a chunk out. Transfers that were mapped before may still go on: nobody uses its addresses any more. -ENOENT.
+ */
+MUST_CHECK int vol_chunk_remove(struct vol *v, uint64_t logical);
 /*
  * Registers a device that the chunk tree lists; unknown ones become missing. An item whose fsid is not ours
  * names a device of a seed filesystem, which is looked for if `scan` (a few of them: a hostile
