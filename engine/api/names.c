@@ -2,7 +2,7 @@
 /*
  * Directories: lookup, reading, parents, paths; over the borders of subvolumes.
  *
- * An entry that points to a subvolume is entered only if that subvolume has this one for its parent.
+ * An entry that points to a subvolume is entered only if that subvolume says that it is at this very entry.
  * Otherwise the directory was copied by a snapshot and the entry is a stub: an empty directory.
  */
 #include "engine/api/api_priv.h"
@@ -19,9 +19,11 @@ enum {
 };
 
 /* Where an entry leads. *out_stub_of is 0, or the subvolume that it only stands for. */
-static int resolve_target(struct eng_fs *efs, uint64_t subvol, const struct dir_target *target,
-			  struct eng_ino *out_id, uint64_t *out_stub_of)
+static int resolve_target(struct eng_fs *efs, struct eng_ino dir, const char *name, size_t len,
+			  const struct dir_target *target, struct eng_ino *out_id,
+			  uint64_t *out_stub_of)
 {
+	const uint64_t subvol = dir.subvol;
 	const struct root *root;
 	int ret;
 
@@ -29,7 +31,7 @@ static int resolve_target(struct eng_fs *efs, uint64_t subvol, const struct dir_
 	*out_id = (struct eng_ino){ subvol, target->id };
 	if (!target->is_subvol)
 		return 0;
-	ret = root_is_child(&efs->fs, subvol, target->id);
+	ret = root_is_at(&efs->fs, subvol, target->id, dir.ino, name, len);
 	if (ret > 0)
 		ret = root_get(&efs->fs, target->id, &root) ?: 1;
 	if (ret > 0) {
@@ -123,7 +125,7 @@ int eng_lookup(struct eng_fs *efs, struct eng_ino dir, const char *name, size_t 
 	if (!err)
 		err = dir_lookup(&efs->fs, root, dir.ino, name, len, &target);
 	if (!err)
-		err = resolve_target(efs, dir.subvol, &target, &id, &stub_of);
+		err = resolve_target(efs, dir, name, len, &target, &id, &stub_of);
 	if (err)
 		return err;
 	err = stub_of ? stub_attr(efs, dir, stub_of, out_attr) : eng_getattr(efs, id, out_attr);
@@ -180,7 +182,7 @@ static int readdir_entry(void *arg, uint64_t index, const char *name, size_t len
 				   "subvolume %llu directory %llu: an entry has index %llu, expected less than 2^63-1",
 				   (unsigned long long)st->dir.subvol, (unsigned long long)st->dir.ino,
 				   (unsigned long long)index);
-	err = resolve_target(st->efs, st->dir.subvol, target, &ent.id, &ent.stub_of);
+	err = resolve_target(st->efs, st->dir, name, len, target, &ent.id, &ent.stub_of);
 	return err ? err : st->fn(st->arg, &ent);
 }
 

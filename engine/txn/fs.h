@@ -76,7 +76,11 @@ MUST_CHECK int root_get(struct fs *fs, uint64_t id, const struct root **out_root
  */
 MUST_CHECK int root_backref(struct fs *fs, uint64_t id, uint64_t *out_parent, uint64_t *out_dirid,
 			    char name[256]);
-/* True (1) if `parent` has a ROOT_REF to `child`; 0 if not; -errno. A directory entry without it is an empty stub. */
-int root_is_child(struct fs *fs, uint64_t parent, uint64_t child);
+/*
+ * True (1) if the entry `name` in directory `dir` of subvolume `parent` is where subvolume `child` is; 0 if not; -errno.
+ * An entry that is not, left by a snapshot of its directory, is an empty stub: also when the subvolume was moved into
+ * that same snapshot later, under another name.
+ */
+int root_is_at(struct fs *fs, uint64_t parent, uint64_t child, uint64_t dir, const char *name, size_t len);
 
 #endif

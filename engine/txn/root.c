@@ -251,11 +251,15 @@ int root_backref(struct fs *fs, uint64_t id, uint64_t *out_parent, uint64_t *out
 	return 0;
 }
 
-int root_is_child(struct fs *fs, uint64_t parent, uint64_t child)
+int root_is_at(struct fs *fs, uint64_t parent, uint64_t child, uint64_t dir, const char *name, size_t len)
 {
 	const struct btrfs_key key = { parent, BTRFS_ROOT_REF_KEY, child };
 	struct bt_path path BT_PATH_CLEANUP = BT_PATH_INIT;
+	const struct btrfs_root_ref *ref;
 	int ret = bt_search(&fs->tree_root, &key, &path);
 
-	return ret < 0 ? ret : ret == 0;
+	if (ret)
+		return ret < 0 ? ret : 0;
+	ref = bt_item(&path);
+	return le64_get(ref->dirid) == dir && le16_get(ref->name_len) == len && !memcmp(ref + 1, name, len);
 }

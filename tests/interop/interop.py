@@ -112,7 +112,7 @@ class Config:
         for image in self.images:
             self.dump_equals(['-f', '-a'], [image], 'super')
         lines = self.dump_equals([], self.images, 'tree')
-        if lines < 20 * self.args.ops:
+        if lines < 10 * self.args.ops: # no image of so many operations is that small
             raise bi.Failed(f'btrfs-progs dump only {lines} lines')
         for k in range(3):
             self.dump_equals(DUMP_VARIANTS[(3 * number + k) % len(DUMP_VARIANTS)], self.images,

@@ -128,9 +128,13 @@ static void test_root_refs(void **state)
 	assert_string_equal(name, long_name);
 	assert_int_equal(root_backref(&f->fs, 5, &parent, &dir, name), -ENOENT);
 	assert_string_equal(name, "");
-	assert_int_equal(root_is_child(&f->fs, 5, 300), 1);
-	assert_int_equal(root_is_child(&f->fs, 5, 310), 0);
-	assert_int_equal(root_is_child(&f->fs, 300, 310), 1);
+	assert_int_equal(root_is_at(&f->fs, 5, 300, TOP + 300, "a name", 6), 1);
+	assert_int_equal(root_is_at(&f->fs, 5, 310, TOP + 310, long_name, 255), 0);
+	assert_int_equal(root_is_at(&f->fs, 300, 310, TOP + 310, long_name, 255), 1);
+	/* Stubs in a snapshot that the subvolume was moved into under another name. */
+	assert_int_equal(root_is_at(&f->fs, 5, 300, TOP + 300, "a nama", 6), 0);
+	assert_int_equal(root_is_at(&f->fs, 5, 300, TOP + 300, "a name2", 7), 0);
+	assert_int_equal(root_is_at(&f->fs, 5, 300, TOP + 301, "a name", 6), 0);
 	flatfs_destroy(f);
 }
 
