@@ -230,7 +230,7 @@ int bt_cow(struct bt_trans *t, struct bt_tree *tree, struct eb **io_eb, struct e
 	if (t->ops->touched)
 		t->ops->touched(t, tree, copy, eb);
 	if (sh.refs == 1)
-		eb_forget(eb);
+		eb_retire(eb, t->generation);
 	eb_unlock_write(eb);
 	eb_put(eb);
 	*io_eb = copy;

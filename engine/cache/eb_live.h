@@ -27,8 +27,9 @@
 /* The least cap in bytes for `threads` users that change trees of up to `height` levels. */
 uint64_t eb_cache_min_bytes_live(uint32_t nodesize, unsigned threads, unsigned height);
 /*
- * Before anybody uses the cache. The memory for the write side is taken out of the cap: there are fewer
- * frames afterwards. Blocks of generations above the superblock's are accepted from here on (their
+ * Once, by who opens: after the trees were read, as their heights say what it takes, and before other threads are in
+ * the cache; the caller has put all its buffers. The memory for the write side is taken out of the cap: there are
+ * fewer frames afterwards, and what the rest held is dropped. Blocks of generations above the superblock's are accepted from here on (their
  * parents still say which one is right).
  * Return: 0; -EINVAL (no room for so many threads; said in a message); -ENOMEM.
  */
@@ -94,6 +95,12 @@ void eb_copy_put(struct eb *copy);
  * caller holds its write lock.
  */
 void eb_forget(struct eb *eb);
+/*
+ * The block left its tree in transaction `generation`. One of an earlier transaction that is not on disk yet stays
+ * that one's: it is on its list or under I/O, will be written (again, if that fails), and only then leaves the
+ * cache. Any other is forgotten. The caller holds its write lock.
+ */
+void eb_retire(struct eb *eb, uint64_t generation);
 
 /* ---- locks ---- */
 

@@ -102,7 +102,8 @@ struct eb_cache {
 	struct btrfs_geometry geo;
 	uint32_t nodesize;
 	uint32_t frames;
-	uint8_t *mem; /* frames * nodesize, one mapping */
+	uint8_t *mem; /* one mapping of mem_bytes */
+	size_t mem_bytes;
 	struct eb *ebs;
 	struct eb **buckets;
 	unsigned buckets_log; /* of one shard */
@@ -133,6 +134,8 @@ void eb_set_state(struct eb *eb, enum eb_state to);
 struct eb *frame_get(struct eb_cache *c, bool wait);
 /* Gives a PRIVATE frame back. */
 void frame_drop(struct eb *eb);
+/* Gives up all frames but `frames`; nobody else is in the cache, and none of them is referenced. */
+void frames_shrink(struct eb_cache *c, uint32_t frames);
 /* What a frame costs of the cap, without a side. */
 uint64_t frame_cost(uint32_t nodesize);
 

@@ -38,7 +38,6 @@ uint64_t eb_cache_min_bytes(uint32_t nodesize, unsigned threads)
 
 static int alloc_frames(struct eb_cache *c)
 {
-	size_t bytes = (size_t)c->frames * c->nodesize;
 	size_t buckets;
 
 	c->buckets_log = 1;
@@ -49,7 +48,8 @@ static int alloc_frames(struct eb_cache *c)
 	c->buckets = eng_calloc(buckets, sizeof(*c->buckets));
 	if (!c->ebs || !c->buckets || fault_hit(FAULT_ALLOC))
 		return -ENOMEM;
-	c->mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	c->mem_bytes = (size_t)c->frames * c->nodesize;
+	c->mem = mmap(NULL, c->mem_bytes, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (c->mem == MAP_FAILED) {
 		c->mem = NULL;
@@ -129,7 +129,7 @@ void eb_cache_destroy(struct eb_cache *c)
 	pthread_cond_destroy(&c->frame_free);
 	pthread_mutex_destroy(&c->frame_lock);
 	if (c->mem)
-		munmap(c->mem, (size_t)c->frames * c->nodesize);
+		munmap(c->mem, c->mem_bytes);
 	free(c->buckets);
 	free(c->ebs);
 	free(c);
@@ -147,6 +147,25 @@ void eb_cache_stats(struct eb_cache *c, struct eb_cache_stats *out_stats)
 	for (struct eb *eb = c->pool; eb; eb = eb->hash_next)
 		out_stats->referenced--;
 	pthread_mutex_unlock(&c->frame_lock);
+}
+
+void frames_shrink(struct eb_cache *c, uint32_t frames)
+{
+	size_t keep = (size_t)frames * c->nodesize;
+
+	for (uint32_t i = frames; i < c->touched; i++) {
+		struct eb *eb = &c->ebs[i];
+
+		assert(!atomic_load(&eb->refs));
+		if (atomic_load(&eb->state) == EB_VALID)
+			eb_kill_locked(c, eb_shard(c, eb->logical), eb);
+	}
+	c->frames = frames;
+	c->touched = c->touched < frames ? c->touched : frames;
+	c->hand = 0;
+	/* Whole pages; nodes are. */
+	if (!munmap(c->mem + keep, c->mem_bytes - keep))
+		c->mem_bytes = keep;
 }
 
 /* VALID → PRIVATE, unless somebody has got it meanwhile. */

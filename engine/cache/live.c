@@ -45,7 +45,7 @@ int eb_cache_enable_writes(struct eb_cache *c, unsigned threads, unsigned height
 	uint64_t frames = cap / live_cost(c->nodesize);
 	pthread_rwlockattr_t attr;
 
-	assert(!c->touched && !c->sides);
+	assert(!c->sides && !c->pool);
 	if (frames < min_frames(threads, height)) {
 		msg_err(c->msg,
 			"metadata cache of %llu bytes is too small to write: %u threads and %u "
@@ -54,10 +54,10 @@ int eb_cache_enable_writes(struct eb_cache *c, unsigned threads, unsigned height
 			(unsigned long long)eb_cache_min_bytes_live(c->nodesize, threads, height));
 		return -EINVAL;
 	}
-	c->sides = eng_calloc(c->frames, sizeof(*c->sides));
+	c->sides = eng_calloc(frames, sizeof(*c->sides));
 	if (!c->sides)
 		return -ENOMEM;
-	c->frames = (uint32_t)frames;
+	frames_shrink(c, (uint32_t)frames);
 	pthread_rwlockattr_init(&attr);
 	/* Readers come all the time at the top of a tree: a writer would never get in. */
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -222,6 +222,7 @@ static void insert_new(struct eb_cache *c, struct eb *eb)
 			pthread_mutex_lock(&sh->lock);
 			continue;
 		}
+		/* What is to be written yet has its address pinned, whichever transaction's. */
 		assert(atomic_load(&eb_side(old)->state) == EB_CLEAN);
 		eb_kill_locked(c, sh, old);
 	}
@@ -290,6 +291,17 @@ void eb_forget(struct eb *eb)
 	pthread_mutex_unlock(&sh->lock);
 	if (listed)
 		eb_put(eb);
+}
+
+void eb_retire(struct eb *eb, uint64_t generation)
+{
+	if (atomic_load(&eb_side(eb)->state) == EB_CLEAN ||
+	    btrfs_header_generation(eb->data) >= generation || PLANTED("bt_cow_forgets_dirty")) {
+		eb_forget(eb);
+		return;
+	}
+	/* Its address is pinned until `generation` is durable: no eb_new meets it unwritten. */
+	atomic_store_explicit(&eb->used, 0, memory_order_relaxed);
 }
 
 /* ---- locks ---- */

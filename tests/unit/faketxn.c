@@ -95,7 +95,8 @@ static int op_free(struct bt_trans *t, struct bt_tree *tree, const struct bt_dro
 		      b->nr, drop->last);
 	if (!b->nr) {
 		b->used = false;
-		b->pinned = drop->written || drop->generation != f->generation;
+		if (drop->written || drop->generation != f->generation)
+			b->pinned = f->generation;
 	}
 	pthread_mutex_unlock(&f->lock);
 	return 0;
@@ -103,7 +104,7 @@ static int op_free(struct bt_trans *t, struct bt_tree *tree, const struct bt_dro
 
 static void op_dirty(struct bt_trans *t, struct bt_tree *tree, struct eb *eb)
 {
-	eb_mark_dirty(eb, &fake(t)->dirty);
+	eb_mark_dirty(eb, fake(t)->dirty);
 }
 
 static int op_refs(struct bt_trans *t, uint64_t logical, int level, uint64_t *out_refs,
@@ -176,6 +177,8 @@ static int write_blocks(void *arg, struct eb_write *ios, unsigned nr)
 	struct faketxn *f = arg;
 	int err = 0;
 
+	if (f->during_write)
+		f->during_write(f);
 	for (unsigned i = 0; i < nr; i++) {
 		uint64_t index = (ios[i].logical - BASE) / f->v->geo.nodesize;
 		bool fail;
@@ -194,7 +197,7 @@ static int write_blocks(void *arg, struct eb_write *ios, unsigned nr)
 
 void faketxn_write_some(struct faketxn *f, unsigned max)
 {
-	int err = eb_dirty_write(f->c, &f->dirty, EB_WRITE_SOME, max, write_blocks, f, NULL);
+	int err = eb_dirty_write(f->c, f->dirty, EB_WRITE_SOME, max, write_blocks, f, NULL);
 
 	if (err)
 		wrong("write-out: %d", err);
@@ -205,16 +208,33 @@ static void pressure(void *arg)
 	faketxn_write_some(arg, 32);
 }
 
-int faketxn_commit(struct faketxn *f)
+void faketxn_switch(struct faketxn *f)
 {
-	int err = eb_dirty_write(f->c, &f->dirty, EB_WRITE_ALL, 0, write_blocks, f, NULL);
+	if (f->late)
+		wrong("two commits at once");
+	f->late = f->dirty;
+	f->dirty = &f->lists[f->late == f->lists];
+	f->generation++;
+}
+
+int faketxn_finish(struct faketxn *f)
+{
+	int err = eb_dirty_write(f->c, f->late, EB_WRITE_ALL, 0, write_blocks, f, NULL);
 
 	if (err)
 		return err;
+	f->late = NULL;
 	for (unsigned i = 0; i < f->blocks_nr; i++)
-		f->blocks[i].pinned = false;
-	f->generation++;
+		if (f->blocks[i].pinned < f->generation)
+			f->blocks[i].pinned = 0;
 	return 0;
+}
+
+int faketxn_commit(struct faketxn *f)
+{
+	if (!f->late)
+		faketxn_switch(f);
+	return faketxn_finish(f);
 }
 
 struct faketxn *faketxn_create(uint32_t nodesize, unsigned blocks, unsigned frames,
@@ -233,7 +253,9 @@ struct faketxn *faketxn_create(uint32_t nodesize, unsigned blocks, unsigned fram
 	for (unsigned i = 0; i < blocks; i++)
 		fakevol_alloc(f->v);
 	pthread_mutex_init(&f->lock, NULL);
-	eb_dirty_init(&f->dirty);
+	eb_dirty_init(&f->lists[0]);
+	eb_dirty_init(&f->lists[1]);
+	f->dirty = f->lists;
 	if (!f->blocks || eb_cache_create(f->v, cap, threads, &f->c) ||
 	    eb_cache_enable_writes(f->c, threads, 4))
 		abort();
@@ -243,8 +265,10 @@ struct faketxn *faketxn_create(uint32_t nodesize, unsigned blocks, unsigned fram
 
 void faketxn_destroy(struct faketxn *f)
 {
-	eb_dirty_abandon(&f->dirty);
-	eb_dirty_destroy(&f->dirty);
+	for (int i = 0; i < 2; i++) {
+		eb_dirty_abandon(&f->lists[i]);
+		eb_dirty_destroy(&f->lists[i]);
+	}
 	eb_cache_destroy(f->c);
 	fakevol_destroy(f->v);
 	pthread_mutex_destroy(&f->lock);

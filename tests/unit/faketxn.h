@@ -19,7 +19,7 @@ struct fake_ref {
 
 struct fake_block {
 	bool used;
-	bool pinned;
+	uint64_t pinned; /* in this generation; 0: not */
 	uint64_t flags;
 	unsigned nr;
 	struct fake_ref refs[FAKE_REFS];
@@ -28,7 +28,10 @@ struct fake_block {
 struct faketxn {
 	struct vol *v;
 	struct eb_cache *c;
-	struct eb_dirty dirty;
+	struct eb_dirty lists[2];
+	struct eb_dirty *dirty; /* of the running generation */
+	struct eb_dirty *late;	/* of the one whose commit is under way, or NULL */
+	void (*during_write)(struct faketxn *f); /* called while blocks are under I/O */
 	pthread_mutex_t lock;
 	uint64_t generation;
 	unsigned blocks_nr;
@@ -52,6 +55,9 @@ void faketxn_begin(struct faketxn *f, struct fake_handle *h, enum bt_search_mode
 void faketxn_write_some(struct faketxn *f, unsigned max);
 /* Writes all, frees what is pinned, next generation. No handles are open. 0 or the write's error. */
 int faketxn_commit(struct faketxn *f);
+/* The two halves of it: the next generation runs while the blocks of this one are written. */
+void faketxn_switch(struct faketxn *f);
+int faketxn_finish(struct faketxn *f);
 /* Holds the references of all blocks against what these trees use, exactly; says what differs. */
 bool faketxn_refs_right(struct faketxn *f, struct bt_tree **trees, unsigned nr);
 /* Blocks in use. */

@@ -492,7 +492,7 @@ static void test_random(void **state)
 static void commit_at(struct lab *l, struct fake_handle *h, unsigned n)
 {
 	/* As a writeback thread would: looking for clean frames among dirty ones is slow. */
-	if (l->f->dirty.nr > 800)
+	if (l->f->dirty->nr > 800)
 		faketxn_write_some(l->f, 600);
 	if (n % 2000)
 		return;

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Writing metadata out: two generations at once, a cache that is made writable while it is in use.
+ */
+#include "engine/util/fault.h"
+#include "tests/unit/faketxn.h"
+#include "tests/unit/plants.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define TREE_ID 300 /* some subvolume */
+#define KEYS 600u
+
+#define check(cond)                                                                                \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			fprintf(stderr, "%s:%d: %s\n", __func__, __LINE__, #cond);                 \
+			return false;                                                              \
+		}                                                                                  \
+	} while (0)
+
+static struct btrfs_key key_of(unsigned i)
+{
+	return (struct btrfs_key){ 256, BTRFS_STRING_ITEM_KEY, i };
+}
+
+static void new_tree(struct faketxn *f, struct bt_tree *tree)
+{
+	struct bt_root like = { .cache = f->c, .id = TREE_ID }, root;
+	struct fake_handle h;
+
+	faketxn_begin(f, &h, BT_TWO_PASS);
+	if (bt_create(&h.t, &like, &root))
+		abort();
+	bt_trans_end(&h.t);
+	bt_tree_init(tree, &root);
+}
+
+/* Sets every `step`th item from `from` on to (i, value), each in a handle of its own. */
+static bool set_items(struct faketxn *f, struct bt_tree *tree, unsigned from, unsigned step,
+		      uint32_t value)
+{
+	for (unsigned i = from; i < KEYS; i += step) {
+		BT_PATH_CLEANUP struct bt_path path = BT_PATH_INIT;
+		uint32_t data[100] = { i, value };
+		struct btrfs_key key = key_of(i);
+		struct fake_handle h;
+		int err;
+
+		faketxn_begin(f, &h, BT_TWO_PASS);
+		err = bt_search_change(&h.t, tree, &key, BT_UPDATE, 0, &path);
+		if (!err)
+			memcpy(bt_item_mut(&h.t, &path), data, sizeof(data));
+		bt_path_release(&path);
+		if (err > 0)
+			err = bt_insert(&h.t, tree, &key, data, sizeof(data));
+		bt_trans_end(&h.t);
+		check(!err);
+	}
+	return true;
+}
+
+/* What stands on the disk from this root on, read without anything that a cache has. */
+static bool on_disk(struct faketxn *f, struct bt_root root, uint32_t value)
+{
+	BT_PATH_CLEANUP struct bt_path path = BT_PATH_INIT;
+	struct btrfs_key key = key_of(0);
+	int err;
+
+	f->v->geo.generation = root.generation;
+	if (eb_cache_create(f->v, 4 << 20, 1, &root.cache))
+		abort();
+	err = bt_verify(&root, NULL);
+	if (!err)
+		err = bt_search(&root, &key, &path);
+	for (unsigned i = 0; !err && i < KEYS; i++) {
+		uint32_t data[2];
+
+		memcpy(data, bt_item(&path), sizeof(data));
+		if (data[0] != i || data[1] != value)
+			err = -EIO;
+		else
+			err = bt_next(&path) < 0 ? -EIO : 0;
+	}
+	bt_path_release(&path);
+	eb_cache_destroy(root.cache);
+	check(!err);
+	return true;
+}
+
+/* ---- a commit under way while the next generation copies its blocks ---- */
+
+static struct bt_tree *moving;
+static unsigned moves;
+
+static void change_more(struct faketxn *f)
+{
+	f->during_write = NULL;
+	if (!set_items(f, moving, 1, 3, 1000 + moves++))
+		abort();
+	f->during_write = change_more;
+}
+
+static bool run_two_generations(unsigned fail_nth)
+{
+	struct faketxn *f = faketxn_create(4096, 2000, 200, 1);
+	struct bt_tree tree;
+	struct bt_root root;
+	int err;
+
+	new_tree(f, &tree);
+	moving = &tree;
+	moves = 0;
+	for (uint32_t value = 1; value < 4; value++) {
+		check(set_items(f, &tree, 0, 1, value));
+		root = bt_tree_root(&tree);
+		faketxn_switch(f);
+		/* Some are copied before their turn to be written, some while they are under I/O.
+		 */
+		check(set_items(f, &tree, 0, 2, 100));
+		f->during_write = change_more;
+		f->fail_write = fail_nth;
+		err = faketxn_finish(f);
+		if (err) {
+			check(fail_nth && err == -EIO);
+			err = faketxn_finish(f);
+		}
+		f->during_write = NULL;
+		f->fail_write = 0;
+		check(!err);
+		check(on_disk(f, root, value));
+		check(faketxn_refs_right(f, (struct bt_tree *[]){ &tree }, 1));
+	}
+	check(moves > 3);
+	bt_tree_destroy(&tree);
+	faketxn_destroy(f);
+	return true;
+}
+
+static void test_two_generations(void **state)
+{
+	for (unsigned nth = 0; nth < 20; nth += 3)
+		assert_true(run_two_generations(nth));
+}
+
+/* ---- a cache that was read through becomes writable ---- */
+
+static void test_enable_late(void **state)
+{
+	struct vol *v = fakevol_create(4096);
+	unsigned nr = 30000;
+	struct btrfs_key *keys = tree_random_keys(nr, 1);
+	struct tree_opts opts = { .max_items = 10 };
+	uint64_t cap = eb_cache_min_bytes_live(4096, 1, 4) + (1 << 20);
+	struct eb_cache_stats st, after;
+	struct bt_root root;
+
+	tree_build(v, keys, nr, &opts, &root);
+	assert_int_equal(eb_cache_create(v, cap, 1, &root.cache), 0);
+	assert_int_equal(bt_verify(&root, NULL), 0);
+	eb_cache_stats(root.cache, &st);
+	/* Full, so that the frames that go have blocks in them. */
+	assert_int_equal(st.touched, st.frames);
+	assert_int_equal(eb_cache_enable_writes(root.cache, 1, 4), 0);
+	eb_cache_stats(root.cache, &after);
+	assert_true(after.frames < st.frames);
+	assert_int_equal(after.touched, after.frames);
+	/* Frames, their descriptors, bucket heads, sides. */
+	assert_true(after.frames * (4096 + 100ull) <= cap);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(bt_verify(&root, NULL), 0);
+	eb_cache_destroy(root.cache);
+	fakevol_destroy(v);
+	free(keys);
+}
+
+#ifdef UBTRFS_PLANT
+static int checker(void)
+{
+	return !run_two_generations(0);
+}
+
+static void test_plants(void **state)
+{
+	assert_false(caught("none", checker));
+	assert_true(caught("bt_cow_forgets_dirty", checker));
+}
+#endif
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_two_generations),
+		cmocka_unit_test(test_enable_late),
+#ifdef UBTRFS_PLANT
+		cmocka_unit_test(test_plants),
+#endif
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
