@@ -36,6 +36,7 @@ uint64_t eb_cache_min_bytes_live(uint32_t nodesize, unsigned threads, unsigned h
 MUST_CHECK int eb_cache_enable_writes(struct eb_cache *c, unsigned threads, unsigned height);
 /* What new blocks carry: as in the headers that are there. Before the first eb_new. */
 void eb_cache_set_chunk_uuid(struct eb_cache *c, const uint8_t uuid[BTRFS_UUID_SIZE]);
+const uint8_t *eb_cache_chunk_uuid(const struct eb_cache *c);
 /*
  * `fn` is called when a thread finds no clean frame, holding no buffer lock and before it waits; it is to see to it
  * that dirty buffers get written (wake a thread, or write some itself). Set before sharing.

@@ -76,6 +76,11 @@ void eb_cache_set_chunk_uuid(struct eb_cache *c, const uint8_t uuid[BTRFS_UUID_S
 	memcpy(c->chunk_tree_uuid, uuid, BTRFS_UUID_SIZE);
 }
 
+const uint8_t *eb_cache_chunk_uuid(const struct eb_cache *c)
+{
+	return c->chunk_tree_uuid;
+}
+
 void eb_cache_on_pressure(struct eb_cache *c, void (*fn)(void *arg), void *arg)
 {
 	c->pressure = fn;

@@ -35,6 +35,7 @@ void bg_mark_dirty(struct bg_index *idx, struct block_group *bg)
 		bg->dirty = true;
 		atomic_fetch_add(&bg->refs, 1);
 		TAILQ_INSERT_TAIL(&idx->dirty, bg, dirty_link);
+		rsv_refs_groups(idx->rsv, 0, 1);
 	}
 	pthread_mutex_unlock(&idx->dirty_lock);
 }
@@ -52,6 +53,7 @@ struct block_group *bg_next_dirty(struct bg_index *idx, uint64_t *out_used)
 		pthread_mutex_unlock(&bg->si->lock);
 		if (*out_used != bg->item_used)
 			break;
+		rsv_refs_groups(idx->rsv, 0, -1);
 		bg_put(bg);
 	}
 	if (bg)

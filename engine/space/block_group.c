@@ -75,6 +75,7 @@ void bg_put(struct block_group *bg)
 	if (!bg || atomic_fetch_sub(&bg->refs, 1) > 1)
 		return;
 	free_space_destroy(bg->free);
+	pthread_mutex_destroy(&bg->fst_lock);
 	pthread_mutex_destroy(&bg->lock);
 	free(bg);
 }
@@ -184,7 +185,9 @@ static int bg_create(struct bg_index *idx, const struct bg_desc *desc, bg_load_f
 		return err;
 	}
 	pthread_mutex_init(&bg->lock, NULL);
+	pthread_mutex_init(&bg->fst_lock, NULL);
 	atomic_init(&bg->refs, 1);
+	bg->has_item = bg->in_fst = load;
 	bg->start = desc->start;
 	bg->len = desc->len;
 	bg->flags = desc->flags;
@@ -264,6 +267,7 @@ int bg_remove(struct bg_index *idx, uint64_t start)
 		TAILQ_REMOVE(&idx->dirty, bg, dirty_link);
 		bg->dirty = false;
 		bg_put(bg);
+		rsv_refs_groups(idx->rsv, 0, -1);
 	}
 	pthread_mutex_unlock(&idx->dirty_lock);
 	bg_put(bg);

@@ -35,8 +35,11 @@ struct block_group {
 	bool removed;
 	/* under the index's dirty lock */
 	bool dirty;               /* its item on disk may be out of date; holds a reference */
+	_Atomic bool has_item;    /* the item is in its tree: not before chunk_create_pending */
 	uint64_t item_used;       /* what the item on disk says */
 	TAILQ_ENTRY(block_group) dirty_link;
+	pthread_mutex_t fst_lock; /* for changes of its part of the free-space tree; before that tree's blocks */
+	bool in_fst;              /* it has a part there. fst_lock */
 };
 
 /* Return: 0, -ENOMEM. */
@@ -56,7 +59,7 @@ struct bg_desc {
 typedef int (*bg_load_fn)(void *arg, const struct bg_desc *desc,
 			  int (*add)(void *add_arg, uint64_t start, uint64_t len), void *add_arg);
 /*
- * Adds a group. `load` NULL: all free but supers (a new chunk; used is 0). The loader's free bytes must be
+ * Adds a group. `load` NULL: all free but supers (a new chunk without items; used is 0). The loader's free bytes must be
  * len - used. Return: 0; -EEXIST (overlaps another); -EINVAL (no space_info of that type); -EUCLEAN (free
  * space and used disagree, or lies outside); -ENOMEM; the loader's.
  */
@@ -110,7 +113,8 @@ MUST_CHECK int bg_set_readonly(struct block_group *bg, bool force);
 void bg_set_writable(struct block_group *bg);
 /*
  * The next group whose item is out of date, with a reference; its mark is cleared and *out_used is what the
- * item is to say from now on. Marked again by the next change. NULL: none.
+ * item is to say from now on. Marked again by the next change. NULL: none. The mark's share of the delayed
+ * refs' reserve (rsv_refs_groups: an update) is the caller's to give back, when the item is written.
  */
 struct block_group *bg_next_dirty(struct bg_index *idx, uint64_t *out_used);
 

@@ -14,7 +14,10 @@
 
 #include "engine/space/space_fs.h"
 
-/* Free ranges of each writable device, by what the chunk map leaves; the first MiB is never used. */
+/*
+ * Free ranges of each writable device, by what the chunk map leaves; the first MiB is never used.
+ * Return: 0; -EUCLEAN (chunks that overlap on a device; said); -ENOMEM.
+ */
 MUST_CHECK int dev_space_create(struct vol *v, struct space *sp, struct dev_space **out_devs);
 void dev_space_destroy(struct dev_space *devs);
 /* Raw bytes in no chunk. */
@@ -37,10 +40,22 @@ MUST_CHECK int chunk_alloc_if_needed(struct space_trans *st, struct space_info *
 MUST_CHECK int chunk_create_pending(struct space_trans *st);
 bool chunk_is_pending(struct chunk_pending *p);
 
+/* ---- the superblock, in the commit: when nothing is pending any more and nobody else has a handle ---- */
+
+/*
+ * Brings its array of SYSTEM chunks up to date: those it has and that are still there stay as they are, new ones are
+ * added. Return: 0; -EFBIG (cannot be: seen to when a chunk is born).
+ */
+MUST_CHECK int chunk_sys_array(struct space_fs *fs, struct btrfs_super_block *sb);
+/* What the volume's devices hold goes into the items that superblocks carry (vol_device_update). 0; -errno. */
+MUST_CHECK int chunk_publish_devices(struct space_fs *fs);
+
 /* ---- opening ---- */
 
 /*
  * Adds all block groups: items from `bg`, free space from the free-space tree, or, without one, from the extent tree.
+ * Sets the space_infos' profiles and bytes_used; `fst` becomes NULL if the superblock says that it is not valid. Groups on
+ * devices that are not written, and plain ones of a type that has redundant ones, are read-only.
  * Return: 0; -EUCLEAN (said); -EIO, -ENOMEM.
  */
 MUST_CHECK int block_groups_load(struct space_fs *fs);
@@ -57,7 +72,8 @@ MUST_CHECK int free_space_tree_free(struct space_trans *st, uint64_t start, uint
 
 /*
  * Removes block groups that are empty, with nothing pinned or reserved, but for the last of a type: items, chunk, map.
- * Called by txn/'s own thread after a commit, in a handle of its own. *out_nr how many. 0; -errno.
+ * Called by one thread, txn/'s own, after a commit, in a handle of its own that has reserved for two items for each
+ * of `max`. *out_nr how many. 0; -errno after an abort, or -ENOMEM.
  */
 MUST_CHECK int chunk_remove_empty(struct space_trans *st, unsigned max, unsigned *out_nr);
 

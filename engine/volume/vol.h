@@ -9,8 +9,8 @@
  * Life: vol_open reads superblocks and collects devices; the opener then feeds the map, first from the
  * super's system array, then from the chunk tree (vol_chunk_add), registers what the chunk tree says of
  * devices (vol_device_add), and calls vol_finish, which refuses a volume that misses too much.
- * After vol_finish the volume may be used from any thread, and the map changes only by vol_chunk_add and
- * vol_chunk_remove. It can be written if its devices were opened BDEV_WRITABLE.
+ * After vol_finish the volume may be used from any thread, and the map changes only by vol_chunk_add (of
+ * devices that are known by then) and vol_chunk_remove, each in one step for whoever looks. It can be written if its devices were opened BDEV_WRITABLE.
  */
 #ifndef UBTRFS_ENGINE_VOLUME_VOL_H
 #define UBTRFS_ENGINE_VOLUME_VOL_H
@@ -57,7 +57,8 @@ struct counters *vol_counters(const struct vol *v);
  */
 MUST_CHECK int vol_chunk_add(struct vol *v, uint64_t logical, const struct btrfs_chunk *chunk);
 /*
- * Takes a chunk out. Transfers that were mapped before may still go on: nobody uses its addresses any more. -ENOENT.
+ * Takes a chunk out. Transfers that were mapped before may still go on: nobody uses its addresses any more.
+ * Return: 0; -ENOENT; -ENOMEM.
  */
 MUST_CHECK int vol_chunk_remove(struct vol *v, uint64_t logical);
 /*
@@ -158,7 +159,7 @@ MUST_CHECK int vol_flush(struct vol *v);
 MUST_CHECK int vol_super_store(struct vol *v, const struct btrfs_super_block *sb);
 /*
  * The device's item has changed (size, bytes used): superblocks carry it from the next store on.
- * -ENOENT: there is no such device. Serialised with vol_super_store and vol_device_get by the caller.
+ * -ENOENT: there is no such device. Not while a superblock is being stored: the caller's to see to.
  */
 int vol_device_update(struct vol *v, const struct btrfs_dev_item *item);
 
@@ -180,7 +181,7 @@ struct vol_place {
 int vol_map(const struct vol *v, uint64_t logical, uint64_t len,
 	    int (*fn)(void *arg, const struct vol_place *place), void *arg);
 
-/* Chunks in ascending order; index past the end gives false. */
+/* Chunks in ascending order; index past the end gives false. While chunks come and go, vol_chunk_next is steady. */
 struct vol_chunk_info {
 	uint64_t logical;
 	uint64_t len;
@@ -192,6 +193,19 @@ struct vol_chunk_info {
 bool vol_chunk_get(const struct vol *v, unsigned index, struct vol_chunk_info *out_info);
 /* The chunk that holds `logical`, or false. */
 bool vol_chunk_find(const struct vol *v, uint64_t logical, struct vol_chunk_info *out_info);
+/* The first chunk that ends above `logical`, or false. */
+bool vol_chunk_next(const struct vol *v, uint64_t logical, struct vol_chunk_info *out_info);
+
+/* What a chunk has on one device. */
+struct vol_stripe_info {
+	uint64_t devid;
+	uint8_t uuid[16];
+	uint64_t physical;
+	uint64_t len;             /* of the device extent */
+	bool writable;            /* the device is there, open for writing and not a seed */
+};
+/* Stripe `index` of the chunk that holds `logical`; false past the last. */
+bool vol_chunk_stripe(const struct vol *v, uint64_t logical, unsigned index, struct vol_stripe_info *out_info);
 
 struct vol_device_info {
 	uint64_t devid;
@@ -202,10 +216,13 @@ struct vol_device_info {
 	const char *name;         /* path, or NULL when missing; lives as long as the volume */
 	bool missing;
 	bool seed;
+	bool writable;            /* there, open for writing, and not a seed */
 	bool stale;               /* missed writes, before or in this mount: read only when nothing else serves */
 	uint64_t write_errors, flush_errors; /* in this mount */
 };
 bool vol_device_get(const struct vol *v, unsigned index, struct vol_device_info *out_info);
+/* Its item as superblocks carry it; index as vol_device_get's. */
+bool vol_device_item(const struct vol *v, unsigned index, struct btrfs_dev_item *out_item);
 
 /*
  * Re-reads that superblock: has somebody else written since vol_open?

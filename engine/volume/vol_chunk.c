@@ -2,8 +2,16 @@
 /*
  * The chunk map: which chunk holds a logical address, and where on which devices that is.
  *
- * Invariant: chunks is ascending by logical and without overlap. Memory is in proportion to the
- * chunk items that were read. Changes only before vol_finish; lookups take no lock.
+ * Invariants: 1. A map is ascending by logical and without overlap. 2. Whoever looks at a map
+ * sees one that was whole at some moment: look-ups take no lock, since every read and write begins
+ * with one. 3. Maps and chunks live until vol_close: what is replaced or removed is kept, for whoever
+ * may still be looking or transferring. Chunks come at the end, into room that is left, so what is
+ * kept grows with the removals (an array each) and the doublings only.
+ *
+ * Before vol_finish there is one thread, and the map is changed in place. Memory is in proportion to
+ * the chunk items that were read.
+ *
+ * Locks: change_lock, for changes against each other.
  */
 #include "engine/volume/vol_priv.h"
 
@@ -12,16 +20,49 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Index of the first chunk that ends after `logical`. */
-static unsigned chunk_index(const struct vol *v, uint64_t logical)
+void vol_chunks_init(struct vol *v)
 {
-	unsigned lo = 0, hi = v->nr_chunks;
+	pthread_mutex_init(&v->change_lock, NULL);
+	atomic_init(&v->map, NULL);
+}
+
+void vol_chunks_fini(struct vol *v)
+{
+	struct chunk_map *m = atomic_load(&v->map), *older;
+	struct vol_chunk *c;
+
+	for (unsigned i = 0; m && i < atomic_load(&m->nr); i++)
+		free(m->chunks[i]);
+	for (; m; m = older) {
+		older = m->older;
+		free(m);
+	}
+	while ((c = v->graveyard)) {
+		v->graveyard = c->gone;
+		free(c);
+	}
+	pthread_mutex_destroy(&v->change_lock);
+}
+
+struct vol_chunk *const *vol_chunks(const struct vol *v, unsigned *out_nr)
+{
+	struct chunk_map *m = atomic_load_explicit(&v->map, memory_order_acquire);
+
+	/* The chunks below the count were written before it. */
+	*out_nr = m ? atomic_load_explicit(&m->nr, memory_order_acquire) : 0;
+	return m ? m->chunks : NULL;
+}
+
+/* Index of the first chunk that ends after `logical`. */
+static unsigned chunk_index(struct vol_chunk *const *chunks, unsigned nr, uint64_t logical)
+{
+	unsigned lo = 0, hi = nr;
 
 	while (lo < hi) {
 		unsigned mid = lo + (hi - lo) / 2;
 
 		/* Not as a sum: the last chunk may end where 64 bits do. */
-		if (v->chunks[mid]->logical + (v->chunks[mid]->len - 1) < logical)
+		if (chunks[mid]->logical + (chunks[mid]->len - 1) < logical)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -31,9 +72,11 @@ static unsigned chunk_index(const struct vol *v, uint64_t logical)
 
 const struct vol_chunk *vol_chunk_at(const struct vol *v, uint64_t logical)
 {
-	unsigned i = chunk_index(v, logical);
+	unsigned nr, i;
+	struct vol_chunk *const *chunks = vol_chunks(v, &nr);
 
-	return i < v->nr_chunks && v->chunks[i]->logical <= logical ? v->chunks[i] : NULL;
+	i = chunk_index(chunks, nr, logical);
+	return i < nr && chunks[i]->logical <= logical ? chunks[i] : NULL;
 }
 
 static bool equal_chunks(const struct vol_chunk *a, const struct vol_chunk *b)
@@ -62,6 +105,19 @@ static bool usable(const struct vol_chunk *c, uint64_t stripe_len)
 	       c->num_stripes > c->profile->parity &&
 	       (c->profile->copies == 1 ||
 		(c->sub_stripes >= c->profile->copies && c->num_stripes >= c->sub_stripes));
+}
+
+/* The set of devices changes no more after vol_finish. */
+static int stripe_dev(struct vol *v, const struct btrfs_stripe *stripe, struct vol_dev **out_dev)
+{
+	uint64_t devid = le64_get(stripe->devid);
+
+	if (!v->shared)
+		return vol_dev_want(v, devid, stripe->dev_uuid, out_dev);
+	*out_dev = vol_dev_find(v, devid, stripe->dev_uuid);
+	return *out_dev ? 0
+			: msg_corrupt(v->msg, "a new chunk names device %llu, which is not here",
+				      (unsigned long long)devid);
 }
 
 static int chunk_make(struct vol *v, uint64_t logical, const struct btrfs_chunk *item,
@@ -94,8 +150,7 @@ static int chunk_make(struct vol *v, uint64_t logical, const struct btrfs_chunk 
 	}
 	c->data_stripes = raid_data_stripes(c->profile, nr, c->sub_stripes);
 	for (unsigned i = 0; i < nr; i++) {
-		ret = vol_dev_want(v, le64_get(stripes[i].devid), stripes[i].dev_uuid,
-				   &c->stripes[i].dev);
+		ret = stripe_dev(v, &stripes[i], &c->stripes[i].dev);
 		if (ret)
 			goto fail;
 		c->stripes[i].physical = le64_get(stripes[i].offset);
@@ -107,47 +162,115 @@ fail:
 	return ret;
 }
 
-static int chunk_insert(struct vol *v, struct vol_chunk *c)
+static struct chunk_map *map_create(unsigned max, struct chunk_map *older)
 {
-	unsigned i = chunk_index(v, c->logical);
-	const struct vol_chunk *next = i < v->nr_chunks ? v->chunks[i] : NULL;
+	struct chunk_map *m = eng_zalloc(sizeof(*m) + max * sizeof(m->chunks[0]));
 
-	if (next && next->logical <= c->logical + (c->len - 1)) {
-		if (equal_chunks(next, c)) {
-			free(c);
-			return 0;
-		}
-		return msg_corrupt(v->msg, "chunk %llu (%llu bytes) %s chunk %llu (%llu bytes)",
-				   (unsigned long long)c->logical, (unsigned long long)c->len,
-				   next->logical == c->logical ? "is not the same as" : "overlaps",
-				   (unsigned long long)next->logical,
-				   (unsigned long long)next->len);
+	if (m) {
+		m->max = max;
+		m->older = older;
 	}
-	if (v->nr_chunks == v->max_chunks) {
-		unsigned max = v->max_chunks ? 2 * v->max_chunks : 16;
-		struct vol_chunk **chunks = eng_realloc(v->chunks, max * sizeof(*chunks));
+	return m;
+}
 
-		if (!chunks)
+static void map_publish(struct vol *v, struct chunk_map *m)
+{
+	struct chunk_map *older = m->older;
+
+	atomic_store_explicit(&v->map, m, memory_order_release);
+	if (v->shared || !older)
+		return;
+	m->older = older->older;
+	free(older);
+}
+
+/* With `c` at index `i`. */
+static int map_insert_locked(struct vol *v, unsigned i, struct vol_chunk *c)
+{
+	struct chunk_map *m = atomic_load(&v->map), *new = m;
+	unsigned nr = m ? atomic_load(&m->nr) : 0;
+
+	if (!m || nr == m->max || (i < nr && v->shared)) {
+		new = map_create(nr < 8 ? 16 : 2 * nr, m);
+		if (!new)
 			return -ENOMEM;
-		v->chunks = chunks;
-		v->max_chunks = max;
+		if (nr)
+			memcpy(new->chunks, m->chunks, nr * sizeof(m->chunks[0]));
 	}
-	memmove(&v->chunks[i + 1], &v->chunks[i], (v->nr_chunks - i) * sizeof(*v->chunks));
-	v->chunks[i] = c;
-	v->nr_chunks++;
+	memmove(&new->chunks[i + 1], &new->chunks[i], (nr - i) * sizeof(new->chunks[0]));
+	new->chunks[i] = c;
+	atomic_store_explicit(&new->nr, nr + 1, memory_order_release);
+	if (new != m)
+		map_publish(v, new);
 	return 0;
+}
+
+/* *out_repeat: it was there already, the same. */
+static int chunk_insert_locked(struct vol *v, struct vol_chunk *c, bool *out_repeat)
+{
+	unsigned nr, i;
+	struct vol_chunk *const *chunks = vol_chunks(v, &nr);
+	const struct vol_chunk *next;
+
+	i = chunk_index(chunks, nr, c->logical);
+	next = i < nr ? chunks[i] : NULL;
+	*out_repeat = false;
+	if (!next || next->logical > c->logical + (c->len - 1))
+		return map_insert_locked(v, i, c);
+	*out_repeat = equal_chunks(next, c);
+	if (*out_repeat)
+		return 0;
+	return msg_corrupt(v->msg, "chunk %llu (%llu bytes) %s chunk %llu (%llu bytes)",
+			   (unsigned long long)c->logical, (unsigned long long)c->len,
+			   next->logical == c->logical ? "is not the same as" : "overlaps",
+			   (unsigned long long)next->logical, (unsigned long long)next->len);
 }
 
 int vol_chunk_add(struct vol *v, uint64_t logical, const struct btrfs_chunk *item)
 {
 	struct vol_chunk *c;
+	bool repeat;
 	int ret = chunk_make(v, logical, item, &c);
 
 	if (ret)
 		return ret;
-	ret = chunk_insert(v, c);
-	if (ret)
+	pthread_mutex_lock(&v->change_lock);
+	ret = chunk_insert_locked(v, c, &repeat);
+	pthread_mutex_unlock(&v->change_lock);
+	if (ret || repeat)
 		free(c);
+	return ret;
+}
+
+static int chunk_remove_locked(struct vol *v, uint64_t logical)
+{
+	struct chunk_map *m = atomic_load(&v->map), *new;
+	unsigned nr, i;
+	struct vol_chunk *const *chunks = vol_chunks(v, &nr);
+
+	i = chunk_index(chunks, nr, logical);
+	if (i == nr || chunks[i]->logical != logical)
+		return -ENOENT;
+	/* Also of the last: a count that falls would let the next one overwrite what is looked at. */
+	new = map_create(m->max, m);
+	if (!new)
+		return -ENOMEM;
+	memcpy(new->chunks, chunks, i * sizeof(new->chunks[0]));
+	memcpy(&new->chunks[i], &chunks[i + 1], (nr - i - 1) * sizeof(new->chunks[0]));
+	atomic_store(&new->nr, nr - 1);
+	chunks[i]->gone = v->graveyard;
+	v->graveyard = chunks[i];
+	map_publish(v, new);
+	return 0;
+}
+
+int vol_chunk_remove(struct vol *v, uint64_t logical)
+{
+	int ret;
+
+	pthread_mutex_lock(&v->change_lock);
+	ret = chunk_remove_locked(v, logical);
+	pthread_mutex_unlock(&v->change_lock);
 	return ret;
 }
 
@@ -228,10 +351,13 @@ static void chunk_info(const struct vol_chunk *c, struct vol_chunk_info *out_inf
 
 bool vol_chunk_get(const struct vol *v, unsigned index, struct vol_chunk_info *out_info)
 {
+	unsigned nr;
+	struct vol_chunk *const *chunks = vol_chunks(v, &nr);
+
 	memset(out_info, 0, sizeof(*out_info));
-	if (index >= v->nr_chunks)
+	if (index >= nr)
 		return false;
-	chunk_info(v->chunks[index], out_info);
+	chunk_info(chunks[index], out_info);
 	return true;
 }
 
@@ -243,5 +369,36 @@ bool vol_chunk_find(const struct vol *v, uint64_t logical, struct vol_chunk_info
 	if (!c)
 		return false;
 	chunk_info(c, out_info);
+	return true;
+}
+
+bool vol_chunk_next(const struct vol *v, uint64_t logical, struct vol_chunk_info *out_info)
+{
+	unsigned nr, i;
+	struct vol_chunk *const *chunks = vol_chunks(v, &nr);
+
+	memset(out_info, 0, sizeof(*out_info));
+	i = chunk_index(chunks, nr, logical);
+	if (i == nr)
+		return false;
+	chunk_info(chunks[i], out_info);
+	return true;
+}
+
+bool vol_chunk_stripe(const struct vol *v, uint64_t logical, unsigned index,
+		      struct vol_stripe_info *out_info)
+{
+	const struct vol_chunk *c = vol_chunk_at(v, logical);
+	const struct vol_stripe *s;
+
+	memset(out_info, 0, sizeof(*out_info));
+	if (!c || index >= c->num_stripes)
+		return false;
+	s = &c->stripes[index];
+	out_info->devid = s->dev->devid;
+	memcpy(out_info->uuid, s->dev->uuid, sizeof(out_info->uuid));
+	out_info->physical = s->physical;
+	out_info->len = c->len / (c->data_stripes ? c->data_stripes : 1);
+	out_info->writable = vol_dev_is_written(s->dev);
 	return true;
 }

@@ -193,10 +193,24 @@ int vol_device_update(struct vol *v, const struct btrfs_dev_item *item)
 
 	if (!dev)
 		return -ENOENT;
+	pthread_mutex_lock(&v->change_lock);
 	dev->item = *item;
 	dev->total_bytes = le64_get(item->total_bytes);
 	dev->bytes_used = le64_get(item->bytes_used);
+	pthread_mutex_unlock(&v->change_lock);
 	return 0;
+}
+
+bool vol_device_item(const struct vol *v, unsigned index, struct btrfs_dev_item *out_item)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&v->change_lock;
+
+	if (index >= v->nr_devs)
+		return false;
+	pthread_mutex_lock(lock);
+	*out_item = v->devs[index]->item;
+	pthread_mutex_unlock(lock);
+	return true;
 }
 
 bool vol_device_get(const struct vol *v, unsigned index, struct vol_device_info *out_info)
@@ -207,14 +221,18 @@ bool vol_device_get(const struct vol *v, unsigned index, struct vol_device_info 
 	if (index >= v->nr_devs)
 		return false;
 	dev = v->devs[index];
+	/* The lock is no part of what a const volume promises. */
+	pthread_mutex_lock((pthread_mutex_t *)(uintptr_t)&v->change_lock);
+	out_info->total_bytes = dev->total_bytes;
+	out_info->bytes_used = dev->bytes_used;
+	pthread_mutex_unlock((pthread_mutex_t *)(uintptr_t)&v->change_lock);
 	out_info->devid = dev->devid;
 	memcpy(out_info->uuid, dev->uuid, 16);
 	memcpy(out_info->fsid, dev->fsid, 16);
-	out_info->total_bytes = dev->total_bytes;
-	out_info->bytes_used = dev->bytes_used;
 	out_info->name = dev->bdev ? bdev_name(dev->bdev) : NULL;
 	out_info->missing = !dev->bdev;
 	out_info->seed = dev->seed;
+	out_info->writable = vol_dev_is_written(dev);
 	out_info->stale = atomic_load(&dev->stale);
 	out_info->write_errors = atomic_load(&dev->write_errors);
 	out_info->flush_errors = atomic_load(&dev->flush_errors);

@@ -160,6 +160,8 @@ int vol_open(struct bdev **devs, unsigned nr, const struct vol_opts *opts, enum 
 	int ret = -ENOMEM;
 
 	*out_vol = NULL;
+	if (v)
+		vol_chunks_init(v);
 	if (!v || !c) {
 		for (unsigned i = 0; i < nr; i++)
 			bdev_close(devs[i]);
@@ -194,10 +196,8 @@ void vol_close(struct vol *v)
 		bdev_close(v->devs[i]->bdev);
 		free(v->devs[i]);
 	}
-	for (unsigned i = 0; i < v->nr_chunks; i++)
-		free(v->chunks[i]);
+	vol_chunks_fini(v);
 	free(v->devs);
-	free(v->chunks);
 	free(v);
 }
 
@@ -275,10 +275,11 @@ bool vol_chunk_bears(const struct vol_chunk *c, bool (*lost)(const struct vol_de
 
 static int judge_chunks(struct vol *v)
 {
-	unsigned lost_data = 0;
+	unsigned lost_data = 0, nr;
+	struct vol_chunk *const *chunks = vol_chunks(v, &nr);
 
-	for (unsigned i = 0; i < v->nr_chunks; i++) {
-		const struct vol_chunk *c = v->chunks[i];
+	for (unsigned i = 0; i < nr; i++) {
+		const struct vol_chunk *c = chunks[i];
 		bool data = !(c->type & (BTRFS_BLOCK_GROUP_SYSTEM | BTRFS_BLOCK_GROUP_METADATA));
 
 		if (vol_chunk_bears(c, is_missing))
@@ -296,7 +297,7 @@ static int judge_chunks(struct vol *v)
 		msg_warn(v->msg,
 			 "too many devices missing for %u of %u chunks: what they hold cannot be "
 			 "read",
-			 lost_data, v->nr_chunks);
+			 lost_data, nr);
 	return 0;
 }
 
@@ -313,7 +314,9 @@ int vol_finish(struct vol *v)
 	if (listed != expected)
 		msg_warn(v->msg, "the superblock counts %llu devices, the chunk tree lists %u",
 			 (unsigned long long)expected, listed);
-	return judge_chunks(v);
+	ret = judge_chunks(v);
+	v->shared = !ret;
+	return ret;
 }
 
 int vol_super_changed(struct vol *v, uint64_t *out_generation)

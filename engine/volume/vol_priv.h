@@ -7,6 +7,7 @@
 #include "engine/volume/raid.h"
 #include "engine/volume/vol.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* Far above what can be made; a hostile chunk tree may name anything. */
@@ -50,7 +51,16 @@ struct vol_chunk {
 	unsigned sub_stripes;
 	unsigned data_stripes; /* 0: nothing can be read (a remapped chunk has no stripes) */
 	uint32_t stripe_len;
+	struct vol_chunk *gone; /* on the graveyard: the next one */
 	struct vol_stripe stripes[];
+};
+
+/* Chunks, ascending by logical and without overlap. See vol_chunk.c for how it changes. */
+struct chunk_map {
+	struct chunk_map *older; /* replaced by this one; readers may still look at it */
+	unsigned max;
+	_Atomic unsigned nr;
+	struct vol_chunk *chunks[];
 };
 
 struct vol {
@@ -66,8 +76,10 @@ struct vol {
 	struct vol_dev **devs;	   /* ascending by devid, uuid */
 	unsigned nr_devs, max_devs;
 	unsigned seed_scans;
-	struct vol_chunk **chunks; /* ascending by logical, without overlap */
-	unsigned nr_chunks, max_chunks;
+	struct chunk_map *_Atomic map; /* NULL: no chunks yet */
+	bool shared;		       /* vol_finish was called: any thread may be looking */
+	pthread_mutex_t change_lock;   /* one change of the map at a time; devices' items */
+	struct vol_chunk *graveyard;   /* removed chunks. change_lock */
 };
 
 #define vol_count(v, name, n)                                                                      \
@@ -117,6 +129,10 @@ int vol_scan_path(struct vol *v, const char *path, const uint8_t fsid[16], bool 
 
 /* vol_chunk.c: the chunk that holds `logical`, or NULL. */
 const struct vol_chunk *vol_chunk_at(const struct vol *v, uint64_t logical);
+/* The map as it is now, `*out_nr` chunks of it; lives until vol_close. */
+struct vol_chunk *const *vol_chunks(const struct vol *v, unsigned *out_nr);
+void vol_chunks_init(struct vol *v);
+void vol_chunks_fini(struct vol *v);
 
 /* A run of logical bytes that is contiguous on every copy. */
 struct vol_span {

@@ -204,9 +204,11 @@ static bool is_lost(const struct vol_dev *dev)
 int vol_bears_missed(const struct vol *v)
 {
 	char name[VOL_DEV_TEXT];
+	unsigned nr;
+	struct vol_chunk *const *chunks = vol_chunks(v, &nr);
 
-	for (unsigned i = 0; i < v->nr_chunks; i++) {
-		const struct vol_chunk *c = v->chunks[i];
+	for (unsigned i = 0; i < nr; i++) {
+		const struct vol_chunk *c = chunks[i];
 
 		if (vol_chunk_bears(c, is_lost))
 			continue;
