@@ -14,8 +14,10 @@
  * When an extent's last reference is dropped: its item goes, the sums of its data go, its space goes to the free-space
  * tree and is pinned (used → pinned).
  *
- * Locks: the set's lock for which heads there are; a head's for its refs, held over its run (I/O) and its look-up.
- * One runner at a time.
+ * Locks: the set's lock, for memory work only, over heads and refs. One runner at a time; of the head that it runs
+ * it has taken the refs out, so that nobody who adds ever waits for a run. A look-up waits for the run of its own
+ * extent, and holds off one that has not begun: a runner holds no tree lock while it waits, and enters only trees
+ * that are not shareable, whose blocks are never looked up.
  */
 #ifndef UBTRFS_ENGINE_SPACE_DREF_H
 #define UBTRFS_ENGINE_SPACE_DREF_H
@@ -35,11 +37,13 @@ MUST_CHECK int dref_set_create(struct space_fs *fs, struct dref_set **out_set);
 void dref_set_destroy(struct dref_set *set);
 
 /*
- * A tree block gains (`add` 1) or loses (-1) a reference. `fresh`: it was just allocated, this is its first one.
- * Context: memory only. Return: 0; -ENOMEM, nothing changed.
+ * A tree block gains (`add` 1) or loses (-1) a reference. `fresh`: it was just allocated, this is its first one,
+ * and here is its first key (items without skinny metadata have it); NULL: it was there.
+ * Locks: any tree's. Context: memory only. Return: 0; -ENOMEM, -EUCLEAN (contradicts what is delayed; said), with
+ * nothing changed.
  */
 MUST_CHECK int dref_tree(struct space_trans *st, uint64_t logical, int level, const struct dref *ref, int add,
-			 bool fresh);
+			 const struct btrfs_key *fresh);
 /* The same for a data extent of `len` bytes, `add` references at once. */
 MUST_CHECK int dref_data(struct space_trans *st, uint64_t logical, uint64_t len, const struct dref *ref, int add,
 			 bool fresh);

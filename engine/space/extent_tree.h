@@ -14,6 +14,7 @@
 struct extent {
 	uint64_t logical, len;
 	int level;                /* tree block; -1: data */
+	struct btrfs_key first_key; /* of a tree block that is inserted without skinny metadata */
 };
 
 struct extent_info {

@@ -47,7 +47,9 @@
 	X(rsv_fresh, "blocks that a dry reserve got by a new reservation")                       \
 	X(rsv_global, "blocks taken from the global reserve in need")                            \
 	X(rsv_emergency, "blocks got by looking past all promises")                              \
-	X(bg_alloc_chunks, "chunk allocations as the allocator's last resort")
+	X(bg_alloc_chunks, "chunk allocations as the allocator's last resort")                      \
+	X(dref_changes, "changes of extents' references, before merging")                         \
+	X(dref_runs, "extents whose delayed references were run")
 
 struct counters {
 #define X(name, text) _Atomic uint64_t name;
