@@ -68,7 +68,9 @@ struct eng_open_opts {
  * Unknown incompat features are refused by name; a log tree is left alone (the last committed state is
  * shown, and a message says so).
  * Return: 0; -EINVAL (not btrfs; wrong options); -EBUSY (device in use); -ENXIO (devices missing);
- * -EOPNOTSUPP (unknown incompat feature); -errno of open(2).
+ * -EOPNOTSUPP (unknown incompat feature); -errno of open(2). With `writable` also: -EROFS (this version does not write
+ * it: the message says what it is, and what to do); -EINVAL (a rescue option, `partial`, ENG_SHARE_LOOK, or a metadata
+ * cache that is too small).
  */
 int eng_open(const struct eng_open_opts *opts, struct eng_fs **out_fs);
 /* All files closed, no call under way. NULL is fine. What was changed is committed. */
@@ -147,8 +149,13 @@ ssize_t eng_listxattr(struct eng_fs *fs, struct eng_ino id, char *buf, size_t si
 /* -EISDIR, -EINVAL for what is not a regular file. */
 int eng_file_open(struct eng_fs *fs, struct eng_ino id, struct eng_file **out_file);
 void eng_file_close(struct eng_file *f);
-/* Bytes read, short only at the end of the file or before a bad sector; -EIO. Any number of threads. */
+/*
+ * Bytes read, short only at the end of the file or before a bad sector; -EIO. Any number of threads. Of a file that is
+ * changed meanwhile each call gives what one moment had, and no later one anything older; without a name it can
+ * be read until it is closed.
+ */
 ssize_t eng_file_read(struct eng_file *f, uint64_t off, void *buf, size_t len);
+/* As they were when it was opened. */
 const struct eng_attr *eng_file_attr(const struct eng_file *f);
 /* whence SEEK_DATA or SEEK_HOLE. The offset, or -ENXIO. */
 int64_t eng_seek(struct eng_fs *fs, struct eng_ino id, uint64_t off, int whence);
@@ -174,6 +181,7 @@ struct eng_fs_info {
 	uint64_t compat, compat_ro, incompat;
 	bool log_tree;            /* a log tree was left behind, unreplayed */
 	bool degraded;            /* devices are missing */
+	bool writable;            /* opened for writing, and no transaction was aborted since */
 };
 void eng_fs_info(struct eng_fs *fs, struct eng_fs_info *out_info);
 

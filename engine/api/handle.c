@@ -87,6 +87,7 @@ void eng_close(struct eng_fs *efs)
 	if (!efs)
 		return;
 	fs = &efs->fs;
+	api_rw_close(efs, true);
 	if (fs->pool)
 		pool_destroy(fs->pool);
 	readahead_destroy(fs->readahead);

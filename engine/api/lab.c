@@ -2,10 +2,37 @@
 /* For tests and experiments. */
 #include "engine/api/api_priv.h"
 
+#include "engine/cache/writeback.h"
 #include "engine/lab.h"
 #include "engine/util/fault.h"
 
 #include <stdlib.h>
+
+void lab_set_opts(const struct lab_opts *opts)
+{
+	static const unsigned policies[] = {
+		[LAB_POLICY_HOLD] = EB_POLICY_HOLD,
+		[LAB_POLICY_NONE] = EB_POLICY_NONE,
+		[LAB_POLICY_INHIBIT_HANDLE] = EB_POLICY_INHIBIT_HANDLE,
+	};
+
+	api_lab = (struct api_lab){ 0 };
+	if (!opts)
+		return;
+	api_lab = (struct api_lab){
+		.search_linux = opts->search_linux,
+		.one_pool = opts->one_pool,
+		.no_threads = opts->no_threads,
+		.assert_overruns = opts->assert_overruns,
+		.policy = policies[opts->policy],
+	};
+}
+
+void lab_crash(struct eng_fs *efs)
+{
+	api_rw_close(efs, false);
+	eng_close(efs);
+}
 
 /* Opens device `i` of what `arg` is. */
 typedef int (*open_fn)(struct eng_fs *efs, const void *arg, unsigned i, struct bdev **out_dev);
@@ -22,7 +49,7 @@ static int open_with(open_fn fn, const void *arg, unsigned nr, const struct eng_
 	if (err)
 		return err;
 	devs = eng_calloc(nr, sizeof(*devs));
-	err = devs ? 0 : -ENOMEM;
+	err = devs ? api_check_opts(efs->fs.msg, opts) : -ENOMEM;
 	for (i = 0; !err && i < nr; i++) {
 		err = fn(efs, arg, i, &devs[i]);
 		if (err)

@@ -104,6 +104,25 @@ static int stub_attr(struct eng_fs *efs, struct eng_ino dir, uint64_t stub_of, s
 	return 0;
 }
 
+/*
+ * An entry that is not there, looked for again under the directory's lock: while one is renamed onto another there is
+ * a moment without either.
+ */
+static int lookup_again(struct eng_fs *efs, const struct root *root, uint64_t dir, const char *name, size_t len,
+			struct dir_target *out_target)
+{
+	struct ilock *l = ilock_get(api_locks(efs), (struct eng_ino){ root->bt.id, dir });
+	int err;
+
+	if (!l)
+		return -ENOMEM;
+	pthread_rwlock_rdlock(&l->lock);
+	err = dir_lookup(&efs->fs, root, dir, name, len, out_target);
+	pthread_rwlock_unlock(&l->lock);
+	ilock_put(api_locks(efs), l);
+	return err;
+}
+
 int eng_lookup(struct eng_fs *efs, struct eng_ino dir, const char *name, size_t len,
 	       struct eng_attr *out_attr)
 {
@@ -124,12 +143,29 @@ int eng_lookup(struct eng_fs *efs, struct eng_ino dir, const char *name, size_t 
 	err = root_get(&efs->fs, dir.subvol, &root);
 	if (!err)
 		err = dir_lookup(&efs->fs, root, dir.ino, name, len, &target);
+	if (err == -ENOENT && efs->rw)
+		err = lookup_again(efs, root, dir.ino, name, len, &target);
 	if (!err)
 		err = resolve_target(efs, dir, name, len, &target, &id, &stub_of);
 	if (err)
 		return err;
 	err = stub_of ? stub_attr(efs, dir, stub_of, out_attr) : eng_getattr(efs, id, out_attr);
 	return err ? err : check_type(efs, dir, target.type, out_attr);
+}
+
+/* The same for a directory that is being moved. */
+static int parent_again(struct eng_fs *efs, const struct root *root, uint64_t ino, uint64_t *out_parent, char name[256])
+{
+	struct ilock *l = ilock_get(api_locks(efs), (struct eng_ino){ root->bt.id, ino });
+	int err;
+
+	if (!l)
+		return -ENOMEM;
+	pthread_rwlock_rdlock(&l->lock);
+	err = ino_parent(&efs->fs, root, ino, out_parent, name);
+	pthread_rwlock_unlock(&l->lock);
+	ilock_put(api_locks(efs), l);
+	return err;
 }
 
 int eng_parent(struct eng_fs *efs, struct eng_ino dir, struct eng_ino *out_parent)
@@ -143,6 +179,8 @@ int eng_parent(struct eng_fs *efs, struct eng_ino dir, struct eng_ino *out_paren
 		return err;
 	if (dir.ino != root->root_dirid) {
 		err = ino_parent(&efs->fs, root, dir.ino, &parent_dir, name);
+		if (err == -ENOENT && efs->rw)
+			err = parent_again(efs, root, dir.ino, &parent_dir, name);
 		*out_parent = (struct eng_ino){ dir.subvol, parent_dir };
 		return err;
 	}

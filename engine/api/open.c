@@ -5,7 +5,7 @@
  *
  * 1. A failed open has said exactly one MSG_ERR line, whose site is where it failed, and leaves nothing.
  * 2. Under `partial` everything past the superblock is best effort: what cannot be opened is warned of.
- * 3. A log tree is neither replayed nor cleared: a reader shows the last committed state.
+ * 3. A log tree is neither replayed nor cleared: a reader shows the last committed state, a writer is refused.
  */
 #include "engine/api/api_priv.h"
 
@@ -17,7 +17,6 @@
 
 #define DEFAULT_METADATA_CACHE (64ull << 20)
 #define DEFAULT_READAHEAD (32ull << 20)
-#define DEFAULT_THREADS 16
 #define MAX_WORKERS 8
 
 /* What a step that failed means: under `partial` it is said and passed over. */
@@ -324,7 +323,7 @@ static int create_parts(struct eng_fs *efs, const struct eng_open_opts *opts)
 {
 	struct fs *fs = &efs->fs;
 	unsigned workers = worker_count(opts);
-	unsigned threads = (opts->threads ? opts->threads : DEFAULT_THREADS) + workers;
+	unsigned threads = (opts->threads ? opts->threads : API_DEFAULT_THREADS) + workers;
 	uint64_t cap = opts->metadata_cache ? opts->metadata_cache : DEFAULT_METADATA_CACHE;
 	int err = eb_cache_create(fs->vol, cap, threads, &fs->cache);
 
@@ -336,6 +335,41 @@ static int create_parts(struct eng_fs *efs, const struct eng_open_opts *opts)
 	if (err)
 		msg_err(fs->msg, "cannot start worker threads (%s)", strerror(-err));
 	return err;
+}
+
+static enum bdev_share device_share(const struct eng_open_opts *opts)
+{
+	if (opts->writable)
+		return BDEV_WRITABLE;
+	return opts->share == ENG_SHARE_LOOK ? BDEV_SHARED : BDEV_EXCLUSIVE;
+}
+
+int api_check_opts(struct msg *msg, const struct eng_open_opts *opts)
+{
+	const char *what = opts->rescue			     ? "rescue options are" :
+			   opts->partial		     ? "a partial opening is" :
+			   opts->share == ENG_SHARE_LOOK     ? "a device that is in use can be" :
+							       NULL;
+
+	if (!opts->writable || !what)
+		return 0;
+	msg_err(msg, "cannot open for writing: %s for reading only", what);
+	return -EINVAL;
+}
+
+/* As given by lab.h they may be anything; bdev_open has refused others. On failure they are closed. */
+static int check_devices(struct bdev **devs, unsigned nr, const struct eng_open_opts *opts, struct msg *msg)
+{
+	bool readonly = false;
+
+	for (unsigned i = 0; i < nr && opts->writable && !readonly; i++) {
+		readonly = !bdev_writable(devs[i]);
+		if (readonly)
+			msg_err(msg, "cannot open for writing: %s is read-only", bdev_name(devs[i]));
+	}
+	for (unsigned i = 0; i < nr && readonly; i++)
+		bdev_close(devs[i]);
+	return readonly ? -EROFS : 0;
 }
 
 _Static_assert((int)FS_RESCUE_IGNOREDATACSUMS == (int)ENG_RESCUE_IGNOREDATACSUMS, "lower layers know the bit");
@@ -351,10 +385,12 @@ int api_open_devices(struct bdev **devs, unsigned nr, const struct eng_open_opts
 		.prefer_copy = opts->prefer_copy,
 		.super_copy = -1,
 	};
-	int err = vol_open(devs, nr, &vopts,
-			   opts->share == ENG_SHARE_LOOK ? BDEV_SHARED : BDEV_EXCLUSIVE,
-			   opts->no_uring ? BDEV_IO_PREAD : BDEV_IO_AUTO, fs->msg, &fs->counters, &fs->vol);
+	int err = check_devices(devs, nr, opts, fs->msg);
 
+	if (!err)
+		err = vol_open(devs, nr, &vopts, device_share(opts),
+			       opts->no_uring ? BDEV_IO_PREAD : BDEV_IO_AUTO, fs->msg, &fs->counters,
+			       &fs->vol);
 	if (err)
 		return err;
 	fs->super = *vol_super(fs->vol);
@@ -378,6 +414,10 @@ int api_open_devices(struct bdev **devs, unsigned nr, const struct eng_open_opts
 		err = load_trees(efs);
 	if (!err)
 		note_state(efs);
+	if (!err && opts->writable)
+		err = api_check_writable(efs, nr);
+	if (!err && opts->writable)
+		err = api_rw_open(efs);
 	return err;
 }
 
@@ -385,11 +425,10 @@ static int open_given(struct eng_fs *efs, const struct eng_open_opts *opts)
 {
 	struct bdev **devs = eng_calloc(opts->nr_devices, sizeof(*devs));
 	unsigned nr = 0;
-	int err = devs ? 0 : -ENOMEM;
+	int err = devs ? api_check_opts(efs->fs.msg, opts) : -ENOMEM;
 
 	for (; !err && nr < opts->nr_devices; nr++) {
-		err = bdev_open(opts->devices[nr], opts->offset,
-				opts->share == ENG_SHARE_LOOK ? BDEV_SHARED : BDEV_EXCLUSIVE,
+		err = bdev_open(opts->devices[nr], opts->offset, device_share(opts),
 				opts->no_uring ? BDEV_IO_PREAD : BDEV_IO_AUTO, efs->fs.msg,
 				&efs->fs.counters, &devs[nr]);
 		if (err)

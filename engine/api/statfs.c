@@ -8,6 +8,7 @@
 #include "engine/api/api_priv.h"
 
 #include "engine/inspect.h"
+#include "engine/txn/txn.h"
 #include "engine/util/fault.h"
 #include "engine/volume/raid.h"
 
@@ -162,6 +163,7 @@ void eng_fs_info(struct eng_fs *efs, struct eng_fs_info *out_info)
 	out_info->incompat = le64_get(sb->incompat_flags);
 	out_info->log_tree = le64_get(sb->log_root) != 0;
 	out_info->degraded = efs->degraded;
+	out_info->writable = efs->rw && !txn_error(&efs->fs);
 }
 
 bool eng_dev_info(struct eng_fs *efs, unsigned index, struct eng_dev_info *out_info)
