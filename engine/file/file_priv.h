@@ -3,13 +3,20 @@
 #ifndef UBTRFS_ENGINE_FILE_FILE_PRIV_H
 #define UBTRFS_ENGINE_FILE_FILE_PRIV_H
 
-#include "engine/txn/fs.h"
+#include "engine/file/ino.h"
+
+#include <sys/types.h>
 
 /*
  * The entry `name` in the DIR_ITEM or XATTR_ITEM that the path stands on: names of one hash share an item.
  * NULL: not there. Its name follows the struct, then its data.
  */
 const struct btrfs_dir_item *dir_item_find(const struct bt_path *path, const char *name, size_t len);
+
+/* What an inode item says. */
+void ino_attr_get(const struct btrfs_inode_item *item, uint64_t ino, struct ino_attr *out_attr);
+/* A device number as inode items have it. */
+uint64_t ino_rdev_make(dev_t rdev);
 
 /* Data sectors [logical, end) and their checksums, one after the other. */
 struct dcsum_run {

@@ -5,7 +5,7 @@
  * A name is stored in an INODE_REF item, one a parent, which holds all names the parent has for it; what
  * no longer fits there goes to INODE_EXTREF items, found by a hash of parent and name.
  */
-#include "engine/file/ino.h"
+#include "engine/file/file_priv.h"
 
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -27,20 +27,15 @@ static uint64_t rdev_get(uint64_t raw)
 	return makedev((unsigned)(raw >> 20) & 0xfff, (unsigned)raw & 0xfffff);
 }
 
-int ino_load(struct fs *fs, const struct root *root, uint64_t ino, struct ino_attr *out_attr)
+uint64_t ino_rdev_make(dev_t rdev)
 {
-	const struct btrfs_key key = { ino, BTRFS_INODE_ITEM_KEY, 0 };
-	struct bt_path path BT_PATH_CLEANUP = BT_PATH_INIT;
-	const struct btrfs_inode_item *item;
-	uint64_t flags;
-	int ret;
+	return (uint64_t)(major(rdev) & 0xfff) << 20 | (minor(rdev) & 0xfffff);
+}
 
-	memset(out_attr, 0, sizeof(*out_attr));
-	ret = bt_search(&root->bt, &key, &path);
-	if (ret)
-		return ret < 0 ? ret : -ENOENT;
-	item = bt_item(&path);
-	flags = le64_get(item->flags);
+void ino_attr_get(const struct btrfs_inode_item *item, uint64_t ino, struct ino_attr *out_attr)
+{
+	uint64_t flags = le64_get(item->flags);
+
 	*out_attr = (struct ino_attr){
 		.ino = ino,
 		.size = le64_get(item->size),
@@ -59,6 +54,19 @@ int ino_load(struct fs *fs, const struct root *root, uint64_t ino, struct ino_at
 		.ctime = ino_time(&item->ctime),
 		.otime = ino_time(&item->otime),
 	};
+}
+
+int ino_load(struct fs *fs, const struct root *root, uint64_t ino, struct ino_attr *out_attr)
+{
+	const struct btrfs_key key = { ino, BTRFS_INODE_ITEM_KEY, 0 };
+	struct bt_path path BT_PATH_CLEANUP = BT_PATH_INIT;
+	int ret;
+
+	memset(out_attr, 0, sizeof(*out_attr));
+	ret = bt_search(&root->bt, &key, &path);
+	if (ret)
+		return ret < 0 ? ret : -ENOENT;
+	ino_attr_get(bt_item(&path), ino, out_attr);
 	if (out_attr->size > INT64_MAX)
 		return msg_corrupt(fs->msg, "subvolume %llu inode %llu: size %llu, expected at most 2^63-1",
 				   (unsigned long long)root->bt.id, (unsigned long long)ino,
