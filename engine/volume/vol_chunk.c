@@ -178,8 +178,10 @@ static void map_publish(struct vol *v, struct chunk_map *m)
 	struct chunk_map *older = m->older;
 
 	atomic_store_explicit(&v->map, m, memory_order_release);
-	if (v->shared || !older)
+	if (!older || (v->shared && !PLANTED("vol_map_free_older")))
 		return;
+	if (v->shared)
+		memset(older->chunks, 0, older->max * sizeof(older->chunks[0]));
 	m->older = older->older;
 	free(older);
 }
