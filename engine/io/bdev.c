@@ -90,7 +90,7 @@ static int file_bytes(struct bdev *dev, const struct stat *st, uint64_t *out_byt
 static int open_claimed(struct bdev *dev, enum bdev_share share, struct stat *st)
 {
 	int flags = (dev->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC;
-	int ret;
+	int ret, readonly = 0;
 
 	if (stat(dev->name, st) < 0) {
 		ret = -errno;
@@ -123,6 +123,11 @@ static int open_claimed(struct bdev *dev, enum bdev_share share, struct stat *st
 		return -EINVAL;
 	}
 	dev->is_block = S_ISBLK(st->st_mode);
+	/* Opening it for writing may succeed all the same. */
+	if (dev->writable && dev->is_block && !ioctl(dev->fd, BLKROGET, &readonly) && readonly) {
+		msg_err(dev->msg, "%s: is a read-only device", dev->name);
+		return -EROFS;
+	}
 	if (share != BDEV_SHARED && S_ISREG(st->st_mode))
 		return bdev_share_file(dev->fd, dev->name, st, dev->writable, dev->msg);
 	return 0;

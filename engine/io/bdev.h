@@ -89,6 +89,7 @@ struct bdev_ops {
 /*
  * Opens a file or block device, to be written only if `share` is BDEV_WRITABLE. `msg` and `counters` must outlive the device.
  * Return: 0; -EBUSY (in use: by another ubtrfs, a mount, a loop device; said in a message);
+ * -EROFS (a block device that is read-only, to be written);
  * -EINVAL (neither file nor block device, or offset past its end); -ENOMEM; -ENOSYS, -EPERM (mode
  * BDEV_IO_URING only); -errno of open(2). Every failure but -ENOMEM is also said in a message.
  */
