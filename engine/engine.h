@@ -73,6 +73,13 @@ struct eng_open_opts {
  * cache that is too small).
  */
 int eng_open(const struct eng_open_opts *opts, struct eng_fs **out_fs);
+/*
+ * Clears the superblock's pointer to a log tree: what was only in the log is lost, and the filesystem can be opened for
+ * writing. *out_root and *out_level: where it was (0: there was none; the superblocks are written all the same). Of
+ * `opts` the devices, `scan`, `degraded` and the messages count.
+ * Return: as eng_open; -ESTALE, -EIO of writing.
+ */
+int eng_zero_log(const struct eng_open_opts *opts, uint64_t *out_root, unsigned *out_level);
 /* All files closed, no call under way. NULL is fine. What was changed is committed. */
 void eng_close(struct eng_fs *fs);
 

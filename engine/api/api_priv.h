@@ -32,6 +32,7 @@ struct eng_fs {
 	uint64_t default_subvol;
 	bool degraded;
 	bool partial;
+	bool super_only;          /* neither trees nor transactions are wanted */
 	bool opening;             /* errors are collected, to be said as one line if the open fails */
 	char cause[512];          /* the first error: what is wrong */
 	char outcome[512];        /* the last one: what could not be done for it */
@@ -58,6 +59,8 @@ struct eng_file {
 int api_open_devices(struct bdev **devs, unsigned nr, const struct eng_open_opts *opts, struct eng_fs *efs);
 /* open.c: -EINVAL, said, for options that contradict each other. Before the devices are opened. */
 int api_check_opts(struct msg *msg, const struct eng_open_opts *opts);
+/* open.c: opens the devices that opts names, and the filesystem on them. */
+int api_open_given(struct eng_fs *efs, const struct eng_open_opts *opts);
 /* handle.c: an empty handle with its message sink, in the state `opening`. */
 int api_create(const struct eng_open_opts *opts, struct eng_fs **out_fs);
 /* handle.c: ends `opening`: gives the handle to the caller, or says why not and closes it. Returns err. */

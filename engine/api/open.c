@@ -410,8 +410,9 @@ int api_open_devices(struct bdev **devs, unsigned nr, const struct eng_open_opts
 				       &fs->readahead);
 	if (!err)
 		err = load_chunks(efs);
-	if (!err)
-		err = load_trees(efs);
+	if (err || efs->super_only)
+		return err;
+	err = load_trees(efs);
 	if (!err)
 		note_state(efs);
 	if (!err && opts->writable)
@@ -421,7 +422,7 @@ int api_open_devices(struct bdev **devs, unsigned nr, const struct eng_open_opts
 	return err;
 }
 
-static int open_given(struct eng_fs *efs, const struct eng_open_opts *opts)
+int api_open_given(struct eng_fs *efs, const struct eng_open_opts *opts)
 {
 	struct bdev **devs = eng_calloc(opts->nr_devices, sizeof(*devs));
 	unsigned nr = 0;
@@ -458,5 +459,5 @@ int eng_open(const struct eng_open_opts *opts, struct eng_fs **out_fs)
 	err = api_create(opts, &efs);
 	if (err)
 		return err;
-	return api_opened(efs, open_given(efs, opts), out_fs);
+	return api_opened(efs, api_open_given(efs, opts), out_fs);
 }

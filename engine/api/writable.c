@@ -64,9 +64,6 @@ static int check_compat_ro(struct eng_fs *efs)
 			efs,
 			"the free space tree is marked as not valid: mount once with the kernel's btrfs, "
 			"which makes it anew");
-	if (bits & BTRFS_FEATURE_COMPAT_RO_BLOCK_GROUP_TREE && !fst)
-		return refuse(efs,
-			      "a block group tree without a free space tree: run `btrfs check`");
 	return 0;
 }
 

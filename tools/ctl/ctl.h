@@ -21,6 +21,7 @@ struct ctl_command {
 };
 
 extern const struct ctl_command ctl_umount;
+extern const struct ctl_command ctl_rescue;
 
 /* One line on stderr, "ubtrfsctl: …". */
 void ctl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* ubtrfsctl: what is done with a mounted filesystem. One table of subcommands, a file each. */
+/* ubtrfsctl: what is done with a filesystem besides mounting it. One table of subcommands, a file each. */
 #include "tools/ctl/ctl.h"
 
 #include <stdarg.h>
@@ -8,6 +8,7 @@
 
 static const struct ctl_command *const commands[] = {
 	&ctl_umount,
+	&ctl_rescue,
 };
 
 #define COMMAND_NR (sizeof(commands) / sizeof(commands[0]))
@@ -25,8 +26,8 @@ void ctl_error(const char *fmt, ...)
 
 static void usage(void)
 {
-	puts("Usage: ubtrfsctl COMMAND [options] DIR\n"
-	     "Work with a btrfs that ubtrfs has mounted on DIR.\n"
+	puts("Usage: ubtrfsctl COMMAND [options] DIR|DEVICE\n"
+	     "Work with a btrfs that ubtrfs has mounted on DIR, or with one that is not mounted.\n"
 	     "\nCommands:");
 	for (size_t i = 0; i < COMMAND_NR; i++)
 		printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
