@@ -282,5 +282,7 @@ int entry_remove_ref(struct chg *c, const struct entry *e)
 		return ret;
 	if (!ret)
 		at = ref_find(&path, e, e->ext, &index);
+	if (PLANTED("ref_keeps_name") && size < bt_item_size(&path))
+		return 0;
 	return at ? item_cut(c, &path, at, size) : chg_corrupt(c, &key, "the name is not there");
 }
