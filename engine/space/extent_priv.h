@@ -51,4 +51,17 @@ void extent_inline_put(void *item, uint32_t off, const struct ref_name *name, ui
 int extent_inline_next(const void *item, uint32_t size, uint32_t *io_off,
 		       struct ref_seen *out_seen);
 
+/* ---- backref_load.c ---- */
+
+/* An extent's references, with its item. */
+struct ref_list {
+	struct extent_info info;
+	struct ref_seen *v;
+	unsigned nr, room;
+};
+
+/* Return: 0, to be ended with ref_list_free; -ENOENT; -EUCLEAN (said), -EIO, -ENOMEM. */
+int ref_list_load(struct space_fs *fs, uint64_t logical, struct ref_list *l);
+void ref_list_free(struct ref_list *l);
+
 #endif

@@ -39,7 +39,7 @@ struct backref {
 	uint64_t root;            /* the tree; through shared blocks each tree that has them */
 	uint64_t ino, offset;     /* data: file and offset of its file extent item's key */
 	int level;                /* tree block: its own */
-	uint64_t parent;          /* the block that refers to it; 0: it is a root */
+	uint64_t parent;          /* the block or leaf that refers to it; 0: it is a root */
 };
 /*
  * Calls fn for every (tree, place) that uses the extent, shared parents followed upwards to the trees.
