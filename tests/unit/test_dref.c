@@ -57,7 +57,8 @@ static struct btrfs_key place_of(uint64_t *s)
 
 static void filler(struct rig *r, struct space_trans *st, unsigned tree, uint64_t *s)
 {
-	struct btrfs_key key = { 256 + rig_rnd(s) % FILES, BTRFS_STRING_ITEM_KEY, rig_rnd(s) % 40 };
+	struct btrfs_key key = { 256 + rig_rnd(s) % FILES, BTRFS_STRING_ITEM_KEY,
+				 rig_rnd(s) % 500 };
 	char bytes[300] = { 0 };
 	int err =
 		bt_insert(&st->bt, r->trees[tree], &key, bytes, 50 + (uint32_t)(rig_rnd(s) % 250));
@@ -134,10 +135,19 @@ static bool run_random(const struct params *p, uint64_t seed)
 	uint64_t s = seed;
 	bool ok = true;
 
+	/* Enough for a tree of three levels: below the second, references are shared. */
+	for (unsigned i = 0; i < 3000; i++) {
+		rig_begin(r, &st, 2);
+		filler(r, &st, 0, &s);
+		rig_end(r, &st);
+	}
 	for (unsigned round = 0; ok && round < p->rounds; round++) {
-		for (unsigned i = 0; ok && i < p->steps; i++)
+		/* After a snapshot little, so that most is still shared. */
+		unsigned steps = round % 4 == 1 ? p->steps : 1 + (unsigned)(rig_rnd(&s) % 12);
+
+		for (unsigned i = 0; ok && i < steps; i++)
 			ok = step(r, &s);
-		if (ok && round < p->snapshots) {
+		if (ok && round % 4 == 2 && r->trees_nr <= p->snapshots) {
 			rig_begin(r, &st, 10);
 			/* What a snapshot shares must not depend on what is delayed; here it does,
 			 * as hard as can be. */
@@ -150,13 +160,15 @@ static bool run_random(const struct params *p, uint64_t seed)
 		}
 		ok = ok && rig_verify(r) && rig_verify_backrefs(r);
 	}
-	if (ok && p->snapshots && !(r->met_shared_blocks && r->met_shared_data)) {
-		fprintf(stderr, "no shared references were met\n");
+	if (ok && p->rounds > 20 && p->o.nodesize == 4096 &&
+	    !(r->met_keyed && r->met_shared_blocks && r->met_shared_data)) {
+		fprintf(stderr, "not all kinds of references were met\n");
 		ok = false;
 	}
 	if (getenv("UBTRFS_TEST_VERBOSE"))
-		fprintf(stderr, "met %llu keyed, %llu and %llu shared\n",
-			(unsigned long long)r->met_keyed, (unsigned long long)r->met_shared_blocks,
+		fprintf(stderr, "level %d: met %llu keyed, %llu and %llu shared\n",
+			r->trees[0]->root.level, (unsigned long long)r->met_keyed,
+			(unsigned long long)r->met_shared_blocks,
 			(unsigned long long)r->met_shared_data);
 	if (!ok)
 		fprintf(stderr, "UBTRFS_SEED=%llu\n", (unsigned long long)seed);
@@ -173,7 +185,7 @@ static uint64_t seed_or(uint64_t seed)
 
 static void test_random(void **state)
 {
-	struct params p = { .o = small, .rounds = 8, .steps = 250, .snapshots = 4 };
+	struct params p = { .o = small, .rounds = 24, .steps = 250, .snapshots = 5 };
 
 	for (unsigned seed = 1; seed <= 4; seed++) {
 		p.o.skinny = seed % 2;
@@ -188,7 +200,7 @@ static void test_random(void **state)
 /* A cache that must write in mid-transaction to go on. */
 static void test_small_cache(void **state)
 {
-	struct params p = { .o = small, .rounds = 4, .steps = 400, .snapshots = 3 };
+	struct params p = { .o = small, .rounds = 8, .steps = 400, .snapshots = 3 };
 
 	p.o.frames = 40;
 	assert_true(run_random(&p, seed_or(11)));
@@ -471,7 +483,7 @@ static int check_swaps(void)
 
 static int check_random(void)
 {
-	struct params p = { .o = small, .rounds = 5, .steps = 250, .snapshots = 4 };
+	struct params p = { .o = small, .rounds = 8, .steps = 250, .snapshots = 4 };
 
 	return !run_random(&p, 1);
 }
