@@ -222,13 +222,14 @@ int bt_cow(struct bt_trans *t, struct bt_tree *tree, struct eb **io_eb, struct e
 		lead_parent(t, parent, pslot, copy);
 	else
 		bt_set_root(t, tree, copy);
+	/* While the address is still the block's. */
+	if (t->ops->touched)
+		t->ops->touched(t, tree, copy, eb);
 	err = drop_ref(t, tree, eb,
 		       !tree->reloc ? 0
 		       : parent	    ? eb_logical(parent)
 				    : eb_logical(eb),
 		       sh.refs == 1);
-	if (t->ops->touched)
-		t->ops->touched(t, tree, copy, eb);
 	if (sh.refs == 1)
 		eb_retire(eb, t->generation);
 	eb_unlock_write(eb);

@@ -19,6 +19,18 @@
 
 #define BATCH 64u
 
+static void set_busy(struct eb_side *side, bool busy)
+{
+	struct eb_cache *c = side->eb->cache;
+	size_t i = (size_t)(side - c->sides);
+	uint64_t bit = 1ull << i % 64;
+
+	if (busy)
+		atomic_fetch_or(&c->busy[i / 64], bit);
+	else
+		atomic_fetch_and(&c->busy[i / 64], ~bit);
+}
+
 void side_set(struct eb_side *side, enum eb_side_state to)
 {
 	static const uint8_t from[] = {
@@ -27,9 +39,13 @@ void side_set(struct eb_side *side, enum eb_side_state to)
 		[EB_WRITING] = 1 << EB_DIRTY,
 	};
 
-	assert(from[to] & 1 << atomic_load(&side->state));
+	uint8_t was = atomic_load(&side->state);
+
+	assert(from[to] & 1 << was);
 	(void)from;
 	atomic_store(&side->state, to);
+	if ((was == EB_CLEAN) != (to == EB_CLEAN))
+		set_busy(side, to != EB_CLEAN);
 }
 
 void side_unlist_locked(struct eb_side *side, enum eb_side_state to)
@@ -66,6 +82,8 @@ void eb_dirty_destroy(struct eb_dirty *d)
 void eb_mark_dirty(struct eb *eb, struct eb_dirty *d)
 {
 	struct eb_side *side = eb_side(eb);
+	struct eb_cache *c = eb->cache;
+	bool many;
 
 	assert(eb_locked_by_me(eb));
 	/* Both change only under the write lock that the caller has. */
@@ -76,12 +94,26 @@ void eb_mark_dirty(struct eb *eb, struct eb_dirty *d)
 	eb_ref(eb);
 	pthread_mutex_lock(&d->lock);
 	list_locked(side, d);
+	many = c->on_dirty && d->nr > c->dirty_high;
 	pthread_mutex_unlock(&d->lock);
+	if (many && !atomic_load_explicit(&c->dirty_told, memory_order_relaxed) &&
+	    !atomic_exchange(&c->dirty_told, true))
+		c->on_dirty(c->on_dirty_arg);
 }
 
 bool eb_is_dirty(const struct eb *eb)
 {
 	return atomic_load(&eb_side(eb)->state) == EB_DIRTY;
+}
+
+static uint32_t list_len(struct eb_dirty *d)
+{
+	uint32_t nr;
+
+	pthread_mutex_lock(&d->lock);
+	nr = d->nr;
+	pthread_mutex_unlock(&d->lock);
+	return nr;
 }
 
 /* The first of the list, referenced; it becomes the last, so that a second look finds another. */
@@ -126,17 +158,40 @@ void *eb_mut(struct eb *eb, uint64_t generation)
 	return eb->data;
 }
 
-void eb_hold(struct eb *eb)
+/* ---- holds ---- */
+
+struct eb_held eb_hold(struct eb *eb)
 {
-	atomic_fetch_add(&eb_side(eb)->held, 1);
+	uint64_t was = atomic_fetch_add(&eb_side(eb)->held, 1);
+
+	assert(atomic_load(&eb_side(eb)->state) == EB_DIRTY);
+	return (struct eb_held){ .eb = eb, .seq = (uint32_t)(was >> 32) };
 }
 
-void eb_unhold(struct eb *eb)
+void eb_unhold(struct eb_held held)
 {
-	unsigned was = atomic_fetch_sub(&eb_side(eb)->held, 1);
+	_Atomic uint64_t *word = &eb_side(held.eb)->held;
+	uint64_t was = atomic_load(word);
 
-	assert(was);
-	(void)was;
+	while (was >> 32 == held.seq) {
+		assert((uint32_t)was);
+		if (atomic_compare_exchange_weak(word, &was, was - 1))
+			break;
+	}
+}
+
+static bool is_held(const struct eb_side *side)
+{
+	return (uint32_t)atomic_load(&side->held) || atomic_load(&side->eb->cache->hold_all);
+}
+
+unsigned side_end_holds(struct eb_side *side)
+{
+	uint64_t was = atomic_load(&side->held);
+
+	while (!atomic_compare_exchange_weak(&side->held, &was, ((was >> 32) + 1) << 32))
+		;
+	return (uint32_t)was;
 }
 
 /* ---- writing ---- */
@@ -177,22 +232,40 @@ static int seal(struct eb *eb)
 	return 0;
 }
 
+/* May this block be written? Its level never changes. */
+static bool passed_by(const struct eb_side *side, enum eb_write_mode mode)
+{
+	bool holds = mode == EB_WRITE_SOME ||
+		     (mode == EB_WRITE_HELD_LEAVES && btrfs_header_level(side->eb->data));
+
+	return holds && is_held(side);
+}
+
 /*
  * Seals one block of the list. Return: 0, 1 (passed by), -EUCLEAN. With 0 the list's reference is
  * the caller's.
  */
 static int take(struct eb *eb, struct eb_dirty *d, enum eb_write_mode mode)
 {
+	struct counters *counters = eb->cache->counters;
 	struct eb_side *side = eb_side(eb);
 	int err = 1;
 
-	if (mode == EB_WRITE_ALL)
+	if (mode == EB_WRITE_ALL) {
 		eb_lock_write(eb);
-	else if (atomic_load(&side->held) || !eb_trylock_write(eb))
+	} else if (passed_by(side, mode)) {
+		counter_inc(counters, wb_held);
 		return 1;
-	if (side->list == d && (mode == EB_WRITE_ALL || !atomic_load(&side->held)))
+	} else if (!eb_trylock_write(eb)) {
+		counter_inc(counters, wb_locked);
+		return 1;
+	}
+	/* Holds come under the lock: none is overlooked now. */
+	if (side->list == d && !passed_by(side, mode))
 		err = seal(eb);
 	if (!err) {
+		if (side_end_holds(side) && mode >= EB_WRITE_HELD_LEAVES)
+			counter_inc(counters, wb_holds_ended);
 		pthread_mutex_lock(&d->lock);
 		side_unlist_locked(side, EB_WRITING);
 		pthread_mutex_unlock(&d->lock);
@@ -206,6 +279,23 @@ static int cmp_logical(const void *a, const void *b)
 	const struct eb *x = *(struct eb *const *)a, *y = *(struct eb *const *)b;
 
 	return x->logical < y->logical ? -1 : x->logical > y->logical;
+}
+
+/* What could not be written; false if it was forgotten meanwhile. */
+static bool list_again(struct eb *eb, struct eb_dirty *d)
+{
+	bool wanted;
+
+	/* eb_forget must not look in between. */
+	eb_lock_write(eb);
+	wanted = atomic_load(&eb->state) == EB_VALID;
+	if (wanted) {
+		pthread_mutex_lock(&d->lock);
+		list_locked(eb_side(eb), d);
+		pthread_mutex_unlock(&d->lock);
+	}
+	eb_unlock_write(eb);
+	return wanted;
 }
 
 /* Writes what was taken; the references go, or to the list again. */
@@ -223,19 +313,10 @@ static int write_batch(struct eb_cache *c, struct eb_dirty *d, struct eb **ebs, 
 					    .res = -EIO };
 	err = fn(arg, ios, nr);
 	for (unsigned i = 0; i < nr; i++) {
-		struct eb_side *side = eb_side(ebs[i]);
-
-		/* Its lock keeps eb_forget from looking in between. */
-		eb_lock_write(ebs[i]);
-		if (ios[i].res && atomic_load(&ebs[i]->state) == EB_VALID) {
-			pthread_mutex_lock(&d->lock);
-			list_locked(side, d);
-			pthread_mutex_unlock(&d->lock);
-			eb_unlock_write(ebs[i]);
+		if (ios[i].res && list_again(ebs[i], d))
 			continue;
-		}
-		side_set(side, EB_CLEAN);
-		eb_unlock_write(ebs[i]);
+		/* Without its lock: who has it may be waiting for a frame. */
+		side_set(eb_side(ebs[i]), EB_CLEAN);
 		counter_inc(c->counters, cache_written);
 		eb_put(ebs[i]);
 	}
@@ -263,22 +344,37 @@ static int take_batch(struct eb_dirty *d, enum eb_write_mode mode, unsigned max,
 	return err < 0 ? err : 0;
 }
 
+/*
+ * A commit's next batch. Who has a block locked may be waiting for a frame: so it waits for a lock
+ * only once it has nothing else to write.
+ */
+static int take_of_all(struct eb_dirty *d, struct eb **ebs, unsigned *out_nr)
+{
+	unsigned looks = list_len(d), one = 1;
+	int err = take_batch(d, EB_WRITE_HELD, BATCH, &looks, ebs, out_nr);
+
+	/* 0 with none: it was forgotten while we waited. */
+	while (!err && !*out_nr && list_len(d)) {
+		err = take_batch(d, EB_WRITE_ALL, 1, &one, ebs, out_nr);
+		one = 1;
+	}
+	return err;
+}
+
 int eb_dirty_write(struct eb_cache *c, struct eb_dirty *d, enum eb_write_mode mode, unsigned max,
 		   eb_write_fn fn, void *arg, unsigned *out_written)
 {
+	unsigned nr, looks = list_len(d), written = 0;
 	struct eb *ebs[BATCH];
-	unsigned nr, looks, written = 0;
 	int err, werr;
 
-	pthread_mutex_lock(&d->lock);
-	looks = d->nr;
-	pthread_mutex_unlock(&d->lock);
 	if (mode == EB_WRITE_ALL)
-		max = looks = UINT32_MAX;
+		max = UINT32_MAX;
 	do {
 		unsigned room = max - written < BATCH ? max - written : BATCH;
 
-		err = take_batch(d, mode, room, &looks, ebs, &nr);
+		err = mode == EB_WRITE_ALL ? take_of_all(d, ebs, &nr)
+					   : take_batch(d, mode, room, &looks, ebs, &nr);
 		werr = nr ? write_batch(c, d, ebs, nr, fn, arg) : 0;
 		written += nr;
 		if (!err)

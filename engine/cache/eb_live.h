@@ -24,7 +24,16 @@
 /* Spare frames that one thread may hold at once: 4 a level of the deepest tree, and 2 for reading. */
 #define EB_SPARES_MAX (4 * BTRFS_MAX_LEVEL + 2)
 
-/* The least cap in bytes for `threads` users that change trees of up to `height` levels. */
+/*
+ * The least cap in bytes for `threads` users, the transaction's own among them, that change trees of up to
+ * `height` levels (let one be to spare: trees grow).
+ *
+ * With it everybody goes on. Who waits for a frame has no buffer lock but, where an allocation enters the chunk
+ * tree, of another tree; what no write-out can free is spares and the paths of readers, for which there is room.
+ * All else is clean, or dirty; then it is written, held or not: a handle's worst case of held blocks is beyond any
+ * small cap, so that as the very last thing, when for a while nothing else could be written while somebody waits,
+ * holds are ended (wb_holds_ended), those of leaves first. That costs a handle a copy, never the block.
+ */
 uint64_t eb_cache_min_bytes_live(uint32_t nodesize, unsigned threads, unsigned height);
 /*
  * Once, by who opens: after the trees were read, as their heights say what it takes, and before other threads are in
@@ -135,11 +144,18 @@ bool eb_is_dirty(const struct eb *eb);
 void eb_dirty_abandon(struct eb_dirty *d);
 
 /*
- * While held, mid-transaction write-out passes the buffer by, so that it stays mutable. Counted; the caller
- * keeps a reference. eb_hold is called under the buffer's lock.
+ * While held, mid-transaction write-out passes the buffer by, so that it stays mutable. Counted. A hold is no
+ * reference: it is over when the block is sealed all the same (a commit, or no frame could be had otherwise) or
+ * forgotten, and the frame may be another block's by then; `seq` tells. Handles use eb_holds (writeback.h).
  */
-void eb_hold(struct eb *eb);
-void eb_unhold(struct eb *eb);
+struct eb_held {
+	struct eb *eb;
+	uint32_t seq;
+};
+/* A dirty buffer, under its lock. */
+struct eb_held eb_hold(struct eb *eb);
+/* Any time while the cache is there. No-op if the hold is over. */
+void eb_unhold(struct eb_held held);
 
 /* ---- writing ---- */
 
@@ -156,6 +172,9 @@ typedef int (*eb_write_fn)(void *arg, struct eb_write *ios, unsigned nr);
 enum eb_write_mode {
 	EB_WRITE_ALL,  /* commit: everything, until the list is empty */
 	EB_WRITE_SOME, /* mid-transaction: up to `max`, passing by what is held or locked */
+	/* As SOME, when nothing else helps: held leaves too, then whatever is held. Ends their holds. */
+	EB_WRITE_HELD_LEAVES,
+	EB_WRITE_HELD,
 };
 
 /*

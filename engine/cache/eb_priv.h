@@ -50,6 +50,7 @@
 #define SHARDS (1u << SHARDS_LOG)
 /* No frame for so long: somebody broke the promise on threads; say so instead of hanging. */
 #define FRAME_WAIT_MS 10000
+#define FRAME_SLICE_MS 50
 
 enum eb_state {
 	EB_NEW,
@@ -85,7 +86,7 @@ struct eb_side {
 	struct eb *eb;
 	struct eb_dirty *list;	    /* its lock; NULL ⇔ not DIRTY */
 	TAILQ_ENTRY(eb_side) links; /* its lock */
-	_Atomic unsigned held;
+	_Atomic uint64_t held; /* low half: how often; high half: seq, counts the ends of holds */
 	_Atomic uint8_t state; /* changed under the write lock, or by the writer when WRITING */
 };
 
@@ -117,6 +118,12 @@ struct eb_cache {
 	struct eb *pool;	      /* frame_lock: spares given back, by hash_next */
 
 	struct eb_side *sides; /* a frame; NULL: nothing is written */
+	_Atomic uint64_t *busy;	  /* a bit a frame: DIRTY or WRITING, CLOCK need not look */
+	_Atomic unsigned hold_all; /* handles that hold all dirty blocks, as they can't say which */
+	uint32_t dirty_high;	  /* a list longer than this wakes the writeback thread */
+	_Atomic bool dirty_told;
+	void (*on_dirty)(void *arg); /* holds a buffer lock; signals only */
+	void *on_dirty_arg;
 	uint8_t chunk_tree_uuid[BTRFS_UUID_SIZE];
 	void (*pressure)(void *arg);
 	void *pressure_arg;
@@ -143,6 +150,9 @@ static inline struct eb_side *eb_side(const struct eb *eb)
 {
 	return &eb->cache->sides[eb - eb->cache->ebs];
 }
+
+/* Ends all holds of a buffer; how many there were. */
+unsigned side_end_holds(struct eb_side *side);
 
 bool eb_locked_by_me(const struct eb *eb);
 /* The one place where a side's state changes; asserts the edge. */

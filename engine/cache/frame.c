@@ -3,10 +3,11 @@
  * Frames: one mapping, one array of descriptors, and the CLOCK hand that finds room in them.
  *
  * The hand passes each frame at most twice: once to take its `used` mark away, once to take the
- * frame. A getter that finds every frame referenced waits for eb_put. The wake-up is not lost: the
- * waiter counts itself before it looks at any refs, the putter drops its reference before it looks
- * at the count (both sequentially consistent), and then has to pass frame_lock, which the waiter
- * holds from its look until it sleeps.
+ * frame. Over dirty frames it goes by a bitmap, 64 at a time: there may be nothing else. A getter
+ * that finds every frame referenced waits for eb_put. The wake-up is not lost: the waiter counts
+ * itself before it looks at any refs, the putter drops its reference before it looks at the count
+ * (both sequentially consistent), and then has to pass frame_lock, which the waiter holds from its
+ * look until it sleeps.
  *
  * States, invariants and locks: eb_priv.h.
  */
@@ -122,6 +123,7 @@ void eb_cache_destroy(struct eb_cache *c)
 	for (uint32_t i = 0; c->sides && i < c->frames; i++)
 		pthread_rwlock_destroy(&c->sides[i].lock);
 	free(c->sides);
+	free(c->busy);
 	for (unsigned i = 0; i < SHARDS; i++) {
 		pthread_cond_destroy(&c->shards[i].read_done);
 		pthread_mutex_destroy(&c->shards[i].lock);
@@ -208,6 +210,20 @@ static bool try_take_locked(struct eb_cache *c, struct eb *eb)
 	}
 }
 
+/* The first frame from `i` on that is neither dirty nor being written, or what is past the last. */
+static uint32_t skip_busy(struct eb_cache *c, uint32_t i)
+{
+	while (i < c->frames) {
+		uint64_t word = atomic_load_explicit(&c->busy[i / 64], memory_order_relaxed);
+		uint64_t idle = ~word >> i % 64;
+
+		if (idle)
+			return i + (uint32_t)__builtin_ctzll(idle);
+		i = (i / 64 + 1) * 64;
+	}
+	return i;
+}
+
 static struct eb *take_locked(struct eb_cache *c)
 {
 	if (c->pool) {
@@ -225,29 +241,63 @@ static struct eb *take_locked(struct eb_cache *c)
 		atomic_store(&eb->refs, 1);
 		return eb;
 	}
-	for (uint64_t step = 0; step < 2ull * c->frames; step++) {
-		struct eb *eb = &c->ebs[c->hand];
-
-		c->hand = c->hand + 1 < c->frames ? c->hand + 1 : 0;
-		if (try_take_locked(c, eb))
-			return eb;
+	/* Each of them twice: once to take its mark away. */
+	for (unsigned rounds = 0; rounds <= 2;) {
+		if (c->busy)
+			c->hand = skip_busy(c, c->hand);
+		if (c->hand >= c->frames) {
+			c->hand = 0;
+			rounds++;
+		} else if (try_take_locked(c, &c->ebs[c->hand++])) {
+			return &c->ebs[c->hand - 1];
+		}
 	}
 	return NULL;
+}
+
+static struct timespec later(unsigned ms)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += ms / 1000;
+	ts.tv_nsec += ms % 1000 * 1000000l;
+	if (ts.tv_nsec >= 1000000000l) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000l;
+	}
+	return ts;
+}
+
+/* All may be dirty: it takes somebody who writes. */
+static struct eb *press_locked(struct eb_cache *c)
+{
+	if (c->pressure) {
+		pthread_mutex_unlock(&c->frame_lock);
+		c->pressure(c->pressure_arg);
+		pthread_mutex_lock(&c->frame_lock);
+	}
+	return take_locked(c);
 }
 
 static struct eb *wait_locked(struct eb_cache *c)
 {
 	struct timespec until;
-	struct eb *eb;
-	int err = 0;
+	struct eb *eb = NULL;
 
 	counter_inc(c->counters, cache_waits);
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += FRAME_WAIT_MS / 1000;
 	atomic_fetch_add(&c->frame_waiters, 1);
-	while (!(eb = take_locked(c)) && !err)
-		err = pthread_cond_clockwait(&c->frame_free, &c->frame_lock, CLOCK_MONOTONIC,
-					     &until);
+	for (unsigned ms = 0; !eb && ms < FRAME_WAIT_MS; ms += FRAME_SLICE_MS) {
+		int err = 0;
+
+		until = later(FRAME_SLICE_MS);
+		while (!(eb = take_locked(c)) && !err)
+			err = pthread_cond_clockwait(&c->frame_free, &c->frame_lock,
+						     CLOCK_MONOTONIC, &until);
+		/* What was held or locked then may be writable now. */
+		if (!eb)
+			eb = press_locked(c);
+	}
 	atomic_fetch_sub(&c->frame_waiters, 1);
 	return eb;
 }
@@ -258,13 +308,8 @@ struct eb *frame_get(struct eb_cache *c, bool wait)
 
 	pthread_mutex_lock(&c->frame_lock);
 	eb = take_locked(c);
-	if (!eb && wait && c->pressure) {
-		/* All dirty: it takes somebody who writes. */
-		pthread_mutex_unlock(&c->frame_lock);
-		c->pressure(c->pressure_arg);
-		pthread_mutex_lock(&c->frame_lock);
-		eb = take_locked(c);
-	}
+	if (!eb && wait && c->pressure)
+		eb = press_locked(c);
 	if (!eb && wait)
 		eb = wait_locked(c);
 	pthread_mutex_unlock(&c->frame_lock);

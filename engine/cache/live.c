@@ -16,21 +16,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Two paths of readers, as for a cache that only reads. */
-#define READ_FRAMES (2ull * BTRFS_MAX_LEVEL)
-/* Frames for dirty blocks, per thread, without which write-out would follow every search. */
-#define DIRTY_FRAMES 8u
-
 static uint64_t live_cost(uint32_t nodesize)
 {
-	return frame_cost(nodesize) + sizeof(struct eb_side);
+	/* And its bit. */
+	return frame_cost(nodesize) + sizeof(struct eb_side) + 1;
 }
 
+/*
+ * A thread at its worst has the spares of a search, two paths that it reads along, and blocks that
+ * it holds. The first two cannot be taken from it. What it holds can (eb_live.h), so that any
+ * number lets everybody go on; it is six a level so that it need not be: a rename, which changes
+ * more than any other, copies two paths and some leaves, in a tree and in those of space.
+ */
 static uint64_t min_frames(unsigned threads, unsigned height)
 {
-	uint64_t a_thread = READ_FRAMES + 4ull * height + 2 + DIRTY_FRAMES;
+	uint64_t a_thread = (4ull * height + 2) + 2ull * height + 6ull * height;
 
-	return a_thread * (threads ? threads : 1) + READ_FRAMES;
+	/* What reading ahead takes, and the blocks on their way to the disk. */
+	return a_thread * (threads ? threads : 1) + 32;
 }
 
 uint64_t eb_cache_min_bytes_live(uint32_t nodesize, unsigned threads, unsigned height)
@@ -55,8 +58,14 @@ int eb_cache_enable_writes(struct eb_cache *c, unsigned threads, unsigned height
 		return -EINVAL;
 	}
 	c->sides = eng_calloc(frames, sizeof(*c->sides));
-	if (!c->sides)
+	c->busy = eng_calloc(frames / 64 + 1, sizeof(*c->busy));
+	if (!c->sides || !c->busy) {
+		free(c->sides);
+		free(c->busy);
+		c->sides = NULL;
+		c->busy = NULL;
 		return -ENOMEM;
+	}
 	frames_shrink(c, (uint32_t)frames);
 	pthread_rwlockattr_init(&attr);
 	/* Readers come all the time at the top of a tree: a writer would never get in. */
@@ -243,7 +252,7 @@ struct eb *eb_new(struct eb_cache *c, struct eb_spares *s, uint64_t logical, uin
 
 	assert(!(logical & (c->geo.sectorsize - 1)));
 	eb_lock_write(eb);
-	assert(atomic_load(&eb_side(eb)->state) == EB_CLEAN && !eb_side(eb)->held);
+	assert(atomic_load(&eb_side(eb)->state) == EB_CLEAN && !(uint32_t)eb_side(eb)->held);
 	memset(eb->data, 0, c->nodesize);
 	memcpy(h->fsid, c->geo.fsid, sizeof(h->fsid));
 	memcpy(h->chunk_tree_uuid, c->chunk_tree_uuid, sizeof(h->chunk_tree_uuid));
@@ -282,6 +291,7 @@ void eb_forget(struct eb *eb)
 	bool listed = false;
 
 	assert(eb_locked_by_me(eb));
+	side_end_holds(side);
 	if (side->list) {
 		struct eb_dirty *d = side->list;
 

@@ -25,9 +25,18 @@
 	X(cache_waits, "waits for a free frame")                                                 \
 	X(cache_spare_waits, "times that changing a tree waited for memory")                     \
 	X(cache_written, "metadata blocks written")                                              \
+	X(wb_passes, "looks through the dirty blocks in mid-transaction")                        \
+	X(wb_written, "metadata blocks written in mid-transaction")                              \
+	X(wb_held, "dirty blocks passed by in that: held for a handle")                          \
+	X(wb_locked, "dirty blocks passed by in that: locked")                                   \
+	X(wb_holds_ended, "held blocks written all the same: no frame could be had otherwise")   \
+	X(wb_errors, "writes of metadata in mid-transaction that failed")                        \
+	X(hold_blocks, "blocks held for a handle")                                               \
+	X(hold_untracked, "blocks that a handle had no memory to note")                          \
 	X(bt_searches, "tree searches")                                                          \
 	X(bt_cows, "tree blocks copied to be changed")                                           \
 	X(bt_recows, "tree blocks copied again in the transaction that had made them")           \
+	X(bt_own_recows, "tree blocks copied again by the handle that had made them")            \
 	X(bt_splits, "tree blocks split")                                                        \
 	X(bt_merges, "tree blocks emptied or merged away")                                       \
 	X(bt_restarts_read, "searches started over: a block had to be read")                     \

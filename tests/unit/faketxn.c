@@ -61,6 +61,7 @@ static int op_alloc(struct bt_trans *t, const struct bt_want *want, uint64_t *ou
 	unsigned n = 0;
 	int err = 0;
 
+	((struct fake_handle *)t)->allocs++;
 	pthread_mutex_lock(&f->lock);
 	f->allocs++;
 	if (fails(&f->fail_alloc))
@@ -87,6 +88,7 @@ static int op_free(struct bt_trans *t, struct bt_tree *tree, const struct bt_dro
 	struct faketxn *f = fake(t);
 	struct fake_block *b;
 
+	eb_holds_freed(&((struct fake_handle *)t)->holds, drop->logical);
 	pthread_mutex_lock(&f->lock);
 	b = block(f, drop->logical);
 	drop_ref(b, drop->parent, drop->parent ? drop->parent : tree->root.id);
@@ -105,6 +107,13 @@ static int op_free(struct bt_trans *t, struct bt_tree *tree, const struct bt_dro
 static void op_dirty(struct bt_trans *t, struct bt_tree *tree, struct eb *eb)
 {
 	eb_mark_dirty(eb, fake(t)->dirty);
+	eb_holds_made(&((struct fake_handle *)t)->holds, eb);
+}
+
+static void op_touched(struct bt_trans *t, struct bt_tree *tree, struct eb *eb,
+		       const struct eb *from)
+{
+	eb_holds_touched(&((struct fake_handle *)t)->holds, eb, from);
 }
 
 static int op_refs(struct bt_trans *t, uint64_t logical, int level, uint64_t *out_refs,
@@ -163,13 +172,22 @@ static const struct bt_trans_ops ops = {
 	.set_flags = op_set_flags,
 	.ref_children = op_ref_children,
 	.root_changed = op_root_changed,
+	.touched = op_touched,
 	.abort = op_abort,
 };
 
 void faketxn_begin(struct faketxn *f, struct fake_handle *h, enum bt_search_mode mode)
 {
 	h->f = f;
+	h->allocs = 0;
+	eb_holds_init(&h->holds, f->c, f->policy);
 	bt_trans_init(&h->t, f->c, f->generation, &ops, mode);
+}
+
+void faketxn_end(struct fake_handle *h)
+{
+	bt_trans_end(&h->t);
+	eb_holds_end(&h->holds);
 }
 
 static int write_blocks(void *arg, struct eb_write *ios, unsigned nr)
@@ -197,7 +215,8 @@ static int write_blocks(void *arg, struct eb_write *ios, unsigned nr)
 
 void faketxn_write_some(struct faketxn *f, unsigned max)
 {
-	int err = eb_dirty_write(f->c, f->dirty, EB_WRITE_SOME, max, write_blocks, f, NULL);
+	int err = f->wb ? eb_writeback_step(f->wb, max, NULL)
+			: eb_dirty_write(f->c, f->dirty, EB_WRITE_SOME, max, write_blocks, f, NULL);
 
 	if (err)
 		wrong("write-out: %d", err);
@@ -215,6 +234,18 @@ void faketxn_switch(struct faketxn *f)
 	f->late = f->dirty;
 	f->dirty = &f->lists[f->late == f->lists];
 	f->generation++;
+	if (f->wb && eb_writeback_target(f->wb, f->dirty))
+		wrong("a write in mid-transaction failed");
+}
+
+void faketxn_writeback(struct faketxn *f, bool thread)
+{
+	struct eb_writeback_opts opts = {
+		.cache = f->c, .write = write_blocks, .arg = f, .thread = thread
+	};
+
+	if (eb_writeback_create(&opts, &f->wb) || eb_writeback_target(f->wb, f->dirty))
+		abort();
 }
 
 int faketxn_finish(struct faketxn *f)
@@ -256,6 +287,7 @@ struct faketxn *faketxn_create(uint32_t nodesize, unsigned blocks, unsigned fram
 	eb_dirty_init(&f->lists[0]);
 	eb_dirty_init(&f->lists[1]);
 	f->dirty = f->lists;
+	f->policy = EB_POLICY_NONE;
 	if (!f->blocks || eb_cache_create(f->v, cap, threads, &f->c) ||
 	    eb_cache_enable_writes(f->c, threads, 4))
 		abort();
@@ -265,6 +297,7 @@ struct faketxn *faketxn_create(uint32_t nodesize, unsigned blocks, unsigned fram
 
 void faketxn_destroy(struct faketxn *f)
 {
+	eb_writeback_destroy(f->wb);
 	for (int i = 0; i < 2; i++) {
 		eb_dirty_abandon(&f->lists[i]);
 		eb_dirty_destroy(&f->lists[i]);

@@ -8,6 +8,7 @@
 #define UBTRFS_TESTS_UNIT_FAKETXN_H
 
 #include "engine/btree/bt_live.h"
+#include "engine/cache/writeback.h"
 #include "tests/unit/fakevol.h"
 
 #define FAKE_REFS 24
@@ -31,6 +32,8 @@ struct faketxn {
 	struct eb_dirty lists[2];
 	struct eb_dirty *dirty; /* of the running generation */
 	struct eb_dirty *late;	/* of the one whose commit is under way, or NULL */
+	enum eb_policy policy; /* none, unless set before the first handle */
+	struct eb_writeback *wb; /* or NULL */
 	void (*during_write)(struct faketxn *f); /* called while blocks are under I/O */
 	pthread_mutex_t lock;
 	uint64_t generation;
@@ -49,8 +52,13 @@ void faketxn_destroy(struct faketxn *f);
 struct fake_handle {
 	struct bt_trans t;
 	struct faketxn *f;
+	struct eb_holds holds;
+	uint64_t allocs;
 };
 void faketxn_begin(struct faketxn *f, struct fake_handle *h, enum bt_search_mode mode);
+void faketxn_end(struct fake_handle *h);
+/* Has a writeback write, instead of who finds no frame. */
+void faketxn_writeback(struct faketxn *f, bool thread);
 /* Writes up to `max` dirty blocks in mid-transaction. */
 void faketxn_write_some(struct faketxn *f, unsigned max);
 /* Writes all, frees what is pinned, next generation. No handles are open. 0 or the write's error. */

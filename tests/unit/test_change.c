@@ -321,7 +321,7 @@ static void lab_init(struct lab *l, uint32_t nodesize, unsigned blocks, unsigned
 	faketxn_begin(l->f, &h, mode);
 	if (bt_create(&h.t, &like, &root))
 		abort();
-	bt_trans_end(&h.t);
+	faketxn_end(&h);
 	bt_tree_init(l->trees[0], &root);
 	l->trees[0]->shareable = true;
 	model_init(&l->models[0], keys);
@@ -392,7 +392,7 @@ static bool empty_all(struct lab *l, uint64_t *s)
 	for (unsigned k = 0; k < l->trees_nr; k++)
 		for (unsigned i = 0; i < l->models[k].nr; i++)
 			check(edit_delete(l, &h, k, i, s));
-	bt_trans_end(&h.t);
+	faketxn_end(&h);
 	check(all_right(l));
 	check(faketxn_used(l->f) == l->trees_nr);
 	return true;
@@ -446,12 +446,12 @@ static bool run_random(const struct params *p, uint64_t seed)
 			ok = snapshot(&l, &h, rnd(&s) % l.trees_nr);
 		if (ok && rnd(&s) % (p->edits / 8) == 0) {
 			ok = all_right(&l);
-			bt_trans_end(&h.t);
+			faketxn_end(&h);
 			ok = ok && commit(&l);
 			faketxn_begin(l.f, &h, p->mode);
 		}
 	}
-	bt_trans_end(&h.t);
+	faketxn_end(&h);
 	say_counters(&l, p);
 	ok = ok && all_right(&l) && empty_all(&l, &s) && commit(&l) && all_right(&l);
 	if (!ok)
@@ -536,7 +536,7 @@ static void test_heights(void **state)
 			if (n % 10000 == 0)
 				assert_int_equal(bt_verify(&l.trees[0]->root, NULL), 0);
 		}
-		bt_trans_end(&h.t);
+		faketxn_end(&h);
 		assert_true(all_right(&l));
 		assert_int_equal(bt_tree_root(l.trees[0]).level, 0);
 		assert_int_equal(faketxn_used(l.f), 1);
@@ -560,7 +560,7 @@ static void test_appending(void **state)
 		if (i == 100)
 			assert_int_equal(bt_insert(&h.t, l.trees[0], &key, "", 0), -EEXIST);
 	}
-	bt_trans_end(&h.t);
+	faketxn_end(&h);
 	assert_int_equal(bt_verify(&l.trees[0]->root, &st), 0);
 	assert_int_equal(st.items, 20000);
 	assert_in_range(st.blocks, 20000 * 35 / 16283, 20000 * 35 / 16283 + 4);
@@ -624,7 +624,7 @@ static void *work(void *arg)
 		faketxn_begin(w->l->f, &h, w->l->mode);
 		for (unsigned j = 0; j < 8 && w->ok && n < w->edits; j++, n++)
 			w->ok = one_edit(w, &h, n, &s);
-		bt_trans_end(&h.t);
+		faketxn_end(&h);
 		pthread_rwlock_unlock(w->gate);
 		if (rnd(&s) % 16 == 0)
 			faketxn_write_some(w->l->f, 8);
@@ -700,7 +700,7 @@ static bool run_failing(enum what_fails what, unsigned nth, enum bt_search_mode 
 	for (unsigned n = 0; ok && n < 350; n++)
 		ok = edit_insert(&l, &h, 0, rnd(&s) % 500, &s);
 	check(ok && snapshot(&l, &h, 0));
-	bt_trans_end(&h.t);
+	faketxn_end(&h);
 	check(commit(&l));
 	faketxn_begin(l.f, &h, mode);
 	l.spare_failures = true;
@@ -715,7 +715,7 @@ static bool run_failing(enum what_fails what, unsigned nth, enum bt_search_mode 
 	fault_arm(FAULT_READ, 0);
 	l.f->fail_alloc = l.f->fail_refs = 0;
 	l.spare_failures = false;
-	bt_trans_end(&h.t);
+	faketxn_end(&h);
 	if (what == FAIL_WRITE_BLOCK)
 		l.f->fail_write = nth;
 	/* Merging may meet a failure that the edit survives. */
@@ -761,6 +761,7 @@ static void test_hold(void **state)
 	struct btrfs_key key = key_of(1);
 	struct fake_handle h;
 	struct counters *c;
+	struct eb_held held;
 	struct eb *leaf;
 	struct lab l;
 
@@ -771,7 +772,7 @@ static void test_hold(void **state)
 	assert_int_equal(bt_search_change(&h.t, l.trees[0], &key, BT_UPDATE, 0, &path), 0);
 	leaf = path.nodes[0];
 	eb_ref(leaf);
-	eb_hold(leaf);
+	held = eb_hold(leaf);
 	assert_true(eb_is_dirty(leaf));
 	/* Locked. */
 	faketxn_write_some(l.f, 10);
@@ -780,17 +781,18 @@ static void test_hold(void **state)
 	/* Held. */
 	faketxn_write_some(l.f, 10);
 	assert_int_equal(counter_get(c, cache_written), 0);
-	eb_unhold(leaf);
+	eb_unhold(held);
 	faketxn_write_some(l.f, 10);
 	assert_int_equal(counter_get(c, cache_written), 1);
 	assert_false(eb_is_dirty(leaf));
+	eb_unhold(held); /* too late: no-op */
 	/* Sealed: the next change goes to a copy. */
 	assert_int_equal(bt_search_change(&h.t, l.trees[0], &key, BT_UPDATE, 0, &path), 0);
 	assert_ptr_not_equal(path.nodes[0], leaf);
 	assert_int_equal(counter_get(c, bt_recows), 1);
 	bt_path_release(&path);
 	eb_put(leaf);
-	bt_trans_end(&h.t);
+	faketxn_end(&h);
 	assert_true(faketxn_refs_right(l.f, l.trees, 1));
 	lab_end(&l);
 }

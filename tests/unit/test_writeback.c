@@ -37,7 +37,7 @@ static void new_tree(struct faketxn *f, struct bt_tree *tree)
 	faketxn_begin(f, &h, BT_TWO_PASS);
 	if (bt_create(&h.t, &like, &root))
 		abort();
-	bt_trans_end(&h.t);
+	faketxn_end(&h);
 	bt_tree_init(tree, &root);
 }
 
@@ -59,7 +59,7 @@ static bool set_items(struct faketxn *f, struct bt_tree *tree, unsigned from, un
 		bt_path_release(&path);
 		if (err > 0)
 			err = bt_insert(&h.t, tree, &key, data, sizeof(data));
-		bt_trans_end(&h.t);
+		faketxn_end(&h);
 		check(!err);
 	}
 	return true;
@@ -179,6 +179,163 @@ static void test_enable_late(void **state)
 	free(keys);
 }
 
+/* ---- the smallest cap: everybody goes on ---- */
+
+#define THREADS 8
+#define PER_THREAD 400u
+
+struct worker {
+	struct faketxn *f;
+	struct bt_tree *tree;
+	pthread_rwlock_t *gate; /* written by who commits */
+	unsigned nr, handle_edits, rounds;
+	enum bt_search_mode mode;
+	bool ok;
+	uint64_t own_recows;
+	pthread_t thread;
+};
+
+static int edit_once(struct worker *w, struct fake_handle *h, unsigned i, uint32_t value)
+{
+	BT_PATH_CLEANUP struct bt_path path = BT_PATH_INIT;
+	/* Two of them fill a leaf. */
+	uint32_t size = w->f->v->geo.nodesize * 3 / 8;
+	uint32_t data[16384 / 4] = { i, value };
+	struct btrfs_key key = { 256 + w->nr, BTRFS_STRING_ITEM_KEY, i };
+	int err = bt_search_change(&h->t, w->tree, &key, BT_UPDATE, 0, &path);
+
+	if (!err)
+		memcpy(bt_item_mut(&h->t, &path), data, size);
+	bt_path_release(&path);
+	return err > 0 ? bt_insert(&h->t, w->tree, &key, data, size) : err;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	unsigned n = 0;
+
+	for (unsigned round = 0; w->ok && round < w->rounds; round++) {
+		struct fake_handle h;
+
+		pthread_rwlock_rdlock(w->gate);
+		faketxn_begin(w->f, &h, w->mode);
+		for (unsigned j = 0; w->ok && j < w->handle_edits; j++, n += 37)
+			w->ok = !edit_once(w, &h, n % PER_THREAD, round);
+		faketxn_end(&h);
+		w->own_recows += h.holds.own_recows;
+		pthread_rwlock_unlock(w->gate);
+		if (w->nr || round % 4)
+			continue;
+		pthread_rwlock_wrlock(w->gate);
+		w->ok = w->ok && !faketxn_commit(w->f);
+		pthread_rwlock_unlock(w->gate);
+	}
+	return NULL;
+}
+
+struct capped {
+	uint32_t nodesize;
+	enum eb_policy policy;
+	bool thread; /* that writes */
+	unsigned handle_edits, rounds;
+	enum bt_search_mode mode;
+};
+
+/* Everything was done, nothing is lost; own copies copied again, and holds that were ended. */
+static bool run_capped(const struct capped *p, uint64_t *out_own, uint64_t *out_ended)
+{
+	struct faketxn *f = faketxn_create(p->nodesize, 12000, 0, THREADS);
+	pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
+	struct worker w[THREADS];
+	struct bt_verify_stats st;
+	struct bt_tree tree;
+	bool ok = true;
+
+	f->policy = p->policy;
+	faketxn_writeback(f, p->thread);
+	new_tree(f, &tree);
+	*out_own = 0;
+	for (unsigned i = 0; i < THREADS; i++) {
+		w[i] = (struct worker){ .f = f,
+					.tree = &tree,
+					.gate = &gate,
+					.nr = i,
+					.handle_edits = p->handle_edits,
+					.rounds = p->rounds,
+					.mode = p->mode,
+					.ok = true };
+		if (pthread_create(&w[i].thread, NULL, work, &w[i]))
+			abort();
+	}
+	for (unsigned i = 0; i < THREADS; i++) {
+		pthread_join(w[i].thread, NULL);
+		ok = ok && w[i].ok;
+		*out_own += w[i].own_recows;
+	}
+	*out_ended = counter_get(&f->v->counters, wb_holds_ended);
+	check(ok);
+	check(!bt_verify(&tree.root, &st));
+	check(st.items == THREADS * (p->handle_edits * p->rounds < PER_THREAD
+					     ? p->handle_edits * p->rounds
+					     : PER_THREAD));
+	check(faketxn_refs_right(f, (struct bt_tree *[]){ &tree }, 1));
+	if (getenv("UBTRFS_TEST_VERBOSE"))
+		fprintf(stderr,
+			"node %u, %s, %u edits a handle: written %llu waits %llu cows %llu "
+			"recows %llu own %llu, held %llu, passed by: held %llu locked %llu, ended "
+			"%llu\n",
+			p->nodesize, eb_policy_name(p->policy), p->handle_edits,
+			(unsigned long long)counter_get(&f->v->counters, wb_written),
+			(unsigned long long)counter_get(&f->v->counters, cache_spare_waits),
+			(unsigned long long)counter_get(&f->v->counters, bt_cows),
+			(unsigned long long)counter_get(&f->v->counters, bt_recows),
+			(unsigned long long)*out_own,
+			(unsigned long long)counter_get(&f->v->counters, hold_blocks),
+			(unsigned long long)counter_get(&f->v->counters, wb_held),
+			(unsigned long long)counter_get(&f->v->counters, wb_locked),
+			(unsigned long long)*out_ended);
+	bt_tree_destroy(&tree);
+	faketxn_destroy(f);
+	return true;
+}
+
+static void test_smallest_cap(void **state)
+{
+	static const uint32_t nodesizes[] = { 4096, 16384 };
+	uint64_t own, ended;
+
+	for (unsigned i = 0; i < 2; i++)
+		for (int policy = 0; policy < EB_POLICY_NR; policy++) {
+			struct capped p = { nodesizes[i], policy, true, 6, 100, BT_TWO_PASS };
+
+			assert_true(run_capped(&p, &own, &ended));
+			if (policy == EB_POLICY_HOLD) {
+				assert_int_equal(own, 0);
+				assert_int_equal(ended, 0);
+			}
+			p.mode = BT_LINUX;
+			p.rounds = 40;
+			assert_true(run_capped(&p, &own, &ended));
+		}
+}
+
+/* Handles that hold more than there is: all dirty frames are held, and still all of them end. */
+static void test_all_held(void **state)
+{
+	static const uint32_t nodesizes[] = { 4096, 16384 };
+	uint64_t own, ended;
+
+	for (unsigned i = 0; i < 2; i++)
+		for (int thread = 0; thread < 2; thread++) {
+			struct capped p = { nodesizes[i], EB_POLICY_HOLD, thread, 350, 2,
+					    BT_TWO_PASS };
+
+			assert_true(run_capped(&p, &own, &ended));
+			assert_true(ended > 0 && own > 0);
+		}
+}
+
 #ifdef UBTRFS_PLANT
 static int checker(void)
 {
@@ -195,8 +352,8 @@ static void test_plants(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_two_generations),
-		cmocka_unit_test(test_enable_late),
+		cmocka_unit_test(test_two_generations), cmocka_unit_test(test_enable_late),
+		cmocka_unit_test(test_smallest_cap),	cmocka_unit_test(test_all_held),
 #ifdef UBTRFS_PLANT
 		cmocka_unit_test(test_plants),
 #endif
