@@ -35,13 +35,21 @@ struct bt_miss {
 	struct btrfs_block_expect expects[EB_PREFETCH_MAX];
 };
 
-/* Reading what is missing with no lock held; a block that is missing again is read under its parent's lock. */
+/*
+ * Reading what is missing with no lock held; a block that is missing again is read under its parent's lock.
+ * From the first miss on, the blocks come by are kept referenced, by level, until bt_reader_end: in a cache that is
+ * full of dirty blocks each would else push out the one before.
+ */
 struct bt_reader {
 	enum eb_how how;
+	bool pin;
 	uint64_t last;
+	struct eb *pins[BT_MAX_LEVEL];
 	struct bt_miss miss;
 };
 
+void bt_reader_init(struct bt_reader *r);
+void bt_reader_end(struct bt_reader *r);
 /* After a miss, everything released: reads, or says that the next descent has to. */
 void bt_reader_fetch(struct eb_cache *c, struct bt_reader *r);
 /* The tree's present root, referenced and locked. 0, 1 (miss), -errno. */

@@ -253,40 +253,59 @@ static int linux_top(enum bt_intent intent)
 	}
 }
 
-int bt_search_change(struct bt_trans *t, struct bt_tree *tree, const struct btrfs_key *key,
-		     enum bt_intent intent, uint32_t bytes, struct bt_path *path)
+/* Down to the leaf, with all locks that the edit takes: *out_top is where they start. 0 or -errno.
+ */
+static int lock_path(struct bt_trans *t, struct bt_tree *tree, struct change *ch,
+		     struct bt_path *path, int *out_top)
 {
-	struct change ch = { .intent = intent, .bytes = bytes, .key = key };
 	bool first = t->mode == BT_TWO_PASS;
-	int err, top;
+	int err;
 
-	bt_path_release(path);
-	path->root = &tree->root;
-	ch.top = t->mode == BT_LINUX ? linux_top(intent) : 0;
-	ch.reader.how = EB_CACHED;
-	bt_count(tree, bt_searches);
 	for (;;) {
 		err = fill_spares(t, tree);
 		if (err)
 			return err;
-		err = descend(t, path, &ch);
+		err = descend(t, path, ch);
 		if (!err && !enough_spares(t, path))
 			err = NEED_SPARES;
 		if (!err) {
-			top = reach(&ch, path->live.root_level, bt_nodesize(tree));
-			if (top <= ch.top)
-				break;
-			ch.top = top;
+			*out_top = reach(ch, path->live.root_level, bt_nodesize(tree));
+			if (*out_top <= ch->top)
+				return 0;
+			ch->top = *out_top;
 			err = NEED_LOCKS;
 		}
 		bt_path_release(path);
 		if (err == NEED_LOCKS && !first)
 			bt_count(tree, bt_restarts_level);
 		first = first && err != NEED_LOCKS;
-		err = prepare_next(t, tree, &ch, err);
+		err = prepare_next(t, tree, ch, err);
 		if (err)
 			return err;
 	}
+}
+
+int bt_search_change(struct bt_trans *t, struct bt_tree *tree, const struct btrfs_key *key,
+		     enum bt_intent intent, uint32_t bytes, struct bt_path *path)
+{
+	struct change ch;
+	int err, top;
+
+	ch.intent = intent;
+	ch.bytes = bytes;
+	ch.key = key;
+	ch.found = false;
+	ch.leaf_used = 0;
+	ch.siblings_nr = 0;
+	ch.top = t->mode == BT_LINUX ? linux_top(intent) : 0;
+	bt_reader_init(&ch.reader);
+	bt_path_release(path);
+	path->root = &tree->root;
+	bt_count(tree, bt_searches);
+	err = lock_path(t, tree, &ch, path, &top);
+	bt_reader_end(&ch.reader);
+	if (err)
+		return err;
 	for (int level = ch.top; level > top; level--)
 		if (bt_locked(path, level))
 			bt_unlock_level(path, level);

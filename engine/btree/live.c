@@ -8,7 +8,8 @@
  * 2. Nothing is read under a lock. A descent that misses a block gives up all locks, reads the
  * block (what it was told of it may be out of date by then: that is no error), and starts over.
  * Only a block that is missing twice running is read with its parent locked, into a spare: then the
- * descent ends whatever others do to the cache.
+ * descent ends whatever others do to the cache. What it has found is referenced from the first miss
+ * on: only what it misses is to be read again.
  * 3. A reader's path has a reference on its leaf and no lock. A leaf that was sealed for writing
  * never changes again; any other is handed out as a copy.
  * 4. path->live.bound is where the next leaf starts: the walk forward searches for it. The walk
@@ -17,6 +18,7 @@
  * Locks: bt_live.h.
  */
 #include "engine/btree/bt_priv.h"
+#include "engine/util/fault.h"
 
 #include <assert.h>
 
@@ -41,6 +43,29 @@ struct bt_root bt_tree_root(struct bt_tree *tree)
 	pthread_mutex_unlock(&tree->lock);
 	root.tree = NULL;
 	return root;
+}
+
+void bt_reader_init(struct bt_reader *r)
+{
+	/* Not `miss`, which is large. */
+	r->how = EB_CACHED;
+	r->pin = false;
+	r->last = 0;
+	for (int level = 0; level < BT_MAX_LEVEL; level++)
+		r->pins[level] = NULL;
+}
+
+void bt_reader_end(struct bt_reader *r)
+{
+	for (int level = 0; r->pin && level < BT_MAX_LEVEL; level++)
+		eb_put(r->pins[level]);
+}
+
+static void pin(struct bt_reader *r, struct eb *eb, int level)
+{
+	eb_ref(eb);
+	eb_put(r->pins[level]);
+	r->pins[level] = eb;
 }
 
 void bt_reader_fetch(struct eb_cache *c, struct bt_reader *r)
@@ -77,6 +102,9 @@ static int get(struct eb_cache *c, const struct btrfs_block_expect *expect, stru
 	if (err > 0) {
 		r->miss.expects[0] = *expect;
 		r->miss.nr = 1;
+		r->pin = true;
+	} else if (!err && r->pin && !PLANTED("bt_no_pins")) {
+		pin(r, *out_eb, expect->level);
 	}
 	return err;
 }
@@ -211,8 +239,7 @@ int bt_live_search(const struct bt_root *root, const struct btrfs_key *key, stru
 	bool found;
 	int err;
 
-	r.how = EB_CACHED;
-	r.last = 0;
+	bt_reader_init(&r);
 	do {
 		err = descend(path, key, &r, &s, &leaf);
 		if (!err && hand_out(path, leaf, &s))
@@ -225,6 +252,7 @@ int bt_live_search(const struct bt_root *root, const struct btrfs_key *key, stru
 		if (err >= 0 && (!err || r.how == EB_READ))
 			err = eb_spares_fill(c, &s, 2);
 	} while (err >= 0);
+	bt_reader_end(&r);
 	eb_spares_release(c, &s);
 	if (err)
 		return err;
