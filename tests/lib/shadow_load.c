@@ -13,12 +13,15 @@
 /* Contents up to here are kept; of more, a digest. */
 #define DATA_MAX 4096
 #define READ_MAX (4u << 20)
+/* Directories in each other; more is a circle. */
+#define DEPTH_MAX 200
 
 struct loading {
 	struct eng_fs *fs;
 	struct shadow *s;
 	struct shadow_node **links; /* those with several names */
 	unsigned nr_links;
+	unsigned depth;
 };
 
 struct listing {
@@ -159,7 +162,11 @@ static int load_entry(struct loading *l, struct shadow_node *dir, const char *na
 static int load_dir(struct loading *l, struct shadow_node *dir)
 {
 	struct listing list = { 0 };
-	int err = eng_readdir(l->fs, dir->id, 0, note_name, &list);
+	int err;
+
+	if (l->depth++ == DEPTH_MAX)
+		return -ELOOP;
+	err = eng_readdir(l->fs, dir->id, 0, note_name, &list);
 
 	for (unsigned i = 0; i < list.nr; i++) {
 		if (!err)
@@ -167,6 +174,7 @@ static int load_dir(struct loading *l, struct shadow_node *dir)
 		free(list.names[i]);
 	}
 	free(list.names);
+	l->depth--;
 	return err;
 }
 
