@@ -92,7 +92,7 @@ struct eng_ino {
 /*
  * A subvolume entry that this subvolume does not own (a snapshot of a directory that held a subvolume) is
  * an empty directory without an inode of its own. It appears as {subvol of the directory, ENG_STUB_INO,}
- * told apart by eng_attr.stub_of.
+ * told apart by eng_attr.stub_key.
  */
 #define ENG_STUB_INO 2
 
@@ -109,7 +109,7 @@ struct eng_attr {
 	uint32_t nlink;           /* 1 for directories, as Linux reports it */
 	dev_t rdev;
 	struct timespec atime, mtime, ctime, otime;
-	uint64_t stub_of;         /* the subvolume a stub stands for; 0: not a stub */
+	uint64_t stub_key;        /* tells a stub from the subvolume's others; 0: not a stub */
 };
 
 /* The mount's top: subvolume id's root directory. -ENOENT. */
@@ -135,7 +135,7 @@ struct eng_dirent {
 	const char *name;         /* not NUL-terminated */
 	size_t len;
 	struct eng_ino id;
-	uint64_t stub_of;         /* as in eng_attr */
+	uint64_t stub_key;        /* as in eng_attr */
 	uint8_t type;             /* DT_* of dirent.h */
 	uint64_t next;            /* position after this entry; fits int64_t */
 };

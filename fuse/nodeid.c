@@ -29,7 +29,7 @@
 struct entry {
 	uint64_t number; /* 0: free */
 	struct eng_ino id;
-	uint64_t stub_of;
+	uint64_t stub_key;
 	struct eng_attr *stub;
 };
 
@@ -68,11 +68,11 @@ void nodeids_destroy(struct nodeids *ids)
 }
 
 /* 0: does not fit. */
-static uint64_t pack(struct eng_ino id, uint64_t stub_of)
+static uint64_t pack(struct eng_ino id, uint64_t stub_key)
 {
 	uint64_t slot;
 
-	if (stub_of || id.ino < FIRST_INO || id.ino >> SLOT_SHIFT)
+	if (stub_key || id.ino < FIRST_INO || id.ino >> SLOT_SHIFT)
 		return 0;
 	if (id.subvol == TOP_SUBVOL)
 		slot = 0;
@@ -101,9 +101,9 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 31;
 }
 
-static uint64_t high_number(struct eng_ino id, uint64_t stub_of)
+static uint64_t high_number(struct eng_ino id, uint64_t stub_key)
 {
-	return mix(mix(mix(id.subvol + 1) + id.ino) + stub_of) | HIGH;
+	return mix(mix(mix(id.subvol + 1) + id.ino) + stub_key) | HIGH;
 }
 
 static struct entry *place(const struct nodeids *ids, struct entry *table, size_t size,
@@ -118,17 +118,17 @@ static struct entry *place(const struct nodeids *ids, struct entry *table, size_
 
 /* The entry of this inode, or the free place with the number that it would get. NULL: no table yet.
  */
-static struct entry *find_locked(struct nodeids *ids, struct eng_ino id, uint64_t stub_of,
+static struct entry *find_locked(struct nodeids *ids, struct eng_ino id, uint64_t stub_key,
 				 uint64_t *out_number)
 {
-	uint64_t number = high_number(id, stub_of);
+	uint64_t number = high_number(id, stub_key);
 
 	for (;; number = (number + 1) | HIGH) {
 		struct entry *e = ids->size ? place(ids, ids->table, ids->size, number) : NULL;
 
 		*out_number = number;
 		if (!e || !e->number ||
-		    (e->id.subvol == id.subvol && e->id.ino == id.ino && e->stub_of == stub_of))
+		    (e->id.subvol == id.subvol && e->id.ino == id.ino && e->stub_key == stub_key))
 			return e;
 	}
 }
@@ -154,33 +154,33 @@ static int grow_locked(struct nodeids *ids)
 
 static int add_locked(struct nodeids *ids, const struct eng_attr *attr, uint64_t *out_number)
 {
-	struct entry *e = find_locked(ids, attr->id, attr->stub_of, out_number);
+	struct entry *e = find_locked(ids, attr->id, attr->stub_key, out_number);
 	struct eng_attr *stub = NULL;
 
 	if (e && e->number)
 		return 0;
 	if (grow_locked(ids))
 		return -ENOMEM;
-	if (attr->stub_of) {
+	if (attr->stub_key) {
 		stub = malloc(sizeof(*stub));
 		if (!stub)
 			return -ENOMEM;
 		*stub = *attr;
 	}
-	e = find_locked(ids, attr->id, attr->stub_of, out_number);
-	*e = (struct entry){ *out_number, attr->id, attr->stub_of, stub };
+	e = find_locked(ids, attr->id, attr->stub_key, out_number);
+	*e = (struct entry){ *out_number, attr->id, attr->stub_key, stub };
 	ids->used++;
 	return 0;
 }
 
-uint64_t nodeid_number(struct nodeids *ids, struct eng_ino id, uint64_t stub_of)
+uint64_t nodeid_number(struct nodeids *ids, struct eng_ino id, uint64_t stub_key)
 {
-	uint64_t number = pack(id, stub_of);
+	uint64_t number = pack(id, stub_key);
 
 	if (number)
 		return number;
 	pthread_rwlock_rdlock(&ids->lock);
-	find_locked(ids, id, stub_of, &number);
+	find_locked(ids, id, stub_key, &number);
 	pthread_rwlock_unlock(&ids->lock);
 	return number;
 }
@@ -191,10 +191,10 @@ int nodeid_add(struct nodeids *ids, const struct eng_attr *attr, uint64_t *out_n
 	const struct entry *e;
 	int err = 0;
 
-	*out_number = pack(attr->id, attr->stub_of);
+	*out_number = pack(attr->id, attr->stub_key);
 	if (!*out_number) {
 		pthread_rwlock_rdlock(&ids->lock);
-		e = find_locked(ids, attr->id, attr->stub_of, out_number);
+		e = find_locked(ids, attr->id, attr->stub_key, out_number);
 		if (!e || !e->number)
 			*out_number = 0;
 		pthread_rwlock_unlock(&ids->lock);
@@ -205,7 +205,7 @@ int nodeid_add(struct nodeids *ids, const struct eng_attr *attr, uint64_t *out_n
 		pthread_rwlock_unlock(&ids->lock);
 	}
 	*out_nodeid = *out_number;
-	if (!attr->stub_of && attr->id.subvol == ids->root.subvol && attr->id.ino == ids->root.ino)
+	if (!attr->stub_key && attr->id.subvol == ids->root.subvol && attr->id.ino == ids->root.ino)
 		*out_nodeid = FUSE_ROOT;
 	return err;
 }

@@ -18,7 +18,7 @@ int nodeids_create(struct eng_ino root, struct nodeids **out_ids);
 void nodeids_destroy(struct nodeids *ids);
 
 /* The number that is shown as st_ino; of an inode that FUSE need not know yet. */
-uint64_t nodeid_number(struct nodeids *ids, struct eng_ino id, uint64_t stub_of);
+uint64_t nodeid_number(struct nodeids *ids, struct eng_ino id, uint64_t stub_key);
 /*
  * The number to show, kept resolvable until nodeids_destroy, and the node id by which FUSE may ask
  * for it. -ENOMEM.

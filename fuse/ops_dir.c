@@ -37,7 +37,7 @@ static size_t add_plus(struct listing *l, const struct eng_dirent *ent, uint64_t
 						    .st_mode = DTTOIF(ent->type) } };
 	struct fuse_entry_param full;
 	struct eng_attr attr;
-	int err = dots || ent->stub_of ? -ENOENT : eng_getattr(l->srv->fs, ent->id, &attr);
+	int err = dots || ent->stub_key ? -ENOENT : eng_getattr(l->srv->fs, ent->id, &attr);
 
 	/* An inode of another type than the entry says is for lookup to complain of. */
 	if (!err && IFTODT(attr.mode) == ent->type && !entry_fill(l->srv, &attr, &full))
@@ -50,9 +50,9 @@ static int add_entry(void *arg, const struct eng_dirent *ent)
 {
 	struct listing *l = arg;
 	bool dots = ent->len <= 2 && ent->name[0] == '.' && ent->name[ent->len - 1] == '.';
-	bool stub_itself = dots && ent->id.ino == ENG_STUB_INO && !ent->stub_of;
+	bool stub_itself = dots && ent->id.ino == ENG_STUB_INO && !ent->stub_key;
 	uint64_t number =
-		stub_itself ? l->dir_number : nodeid_number(l->srv->ids, ent->id, ent->stub_of);
+		stub_itself ? l->dir_number : nodeid_number(l->srv->ids, ent->id, ent->stub_key);
 	size_t need;
 
 	if (ent->len >= sizeof(l->name))

@@ -18,16 +18,29 @@ enum {
 	POS_FIRST = 2,
 };
 
-/* Where an entry leads. *out_stub_of is 0, or the subvolume that it only stands for. */
+/*
+ * A subvolume may have several stubs of another one, each where that stood when a snapshot was made. FNV-1a
+ * over where this one is: the same at every mount.
+ */
+static uint64_t stub_key(uint64_t dir, const char *name, size_t len)
+{
+	uint64_t h = 0xcbf29ce484222325ull ^ dir;
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (uint8_t)name[i]) * 0x100000001b3ull;
+	return h | 1;
+}
+
+/* Where an entry leads. *out_stub_key is 0, or of the stub that it is. */
 static int resolve_target(struct eng_fs *efs, struct eng_ino dir, const char *name, size_t len,
 			  const struct dir_target *target, struct eng_ino *out_id,
-			  uint64_t *out_stub_of)
+			  uint64_t *out_stub_key)
 {
 	const uint64_t subvol = dir.subvol;
 	const struct root *root;
 	int ret;
 
-	*out_stub_of = 0;
+	*out_stub_key = 0;
 	*out_id = (struct eng_ino){ subvol, target->id };
 	if (!target->is_subvol)
 		return 0;
@@ -45,7 +58,7 @@ static int resolve_target(struct eng_fs *efs, struct eng_ino dir, const char *na
 			 "shown as an empty directory",
 			 (unsigned long long)subvol, (unsigned long long)target->id);
 	*out_id = (struct eng_ino){ subvol, ENG_STUB_INO };
-	*out_stub_of = target->id;
+	*out_stub_key = stub_key(dir.ino, name, len);
 	return 0;
 }
 
@@ -86,14 +99,14 @@ static int check_type(struct eng_fs *efs, struct eng_ino dir, uint8_t entry_type
 }
 
 /* A stub has no inode item: it looks like its directory, empty and read-only. */
-static int stub_attr(struct eng_fs *efs, struct eng_ino dir, uint64_t stub_of, struct eng_attr *out_attr)
+static int stub_attr(struct eng_fs *efs, struct eng_ino dir, uint64_t key, struct eng_attr *out_attr)
 {
 	int err = eng_getattr(efs, dir, out_attr);
 
 	if (err)
 		return err;
 	out_attr->id.ino = ENG_STUB_INO;
-	out_attr->stub_of = stub_of;
+	out_attr->stub_key = key;
 	out_attr->mode = S_IFDIR | 0755;
 	out_attr->nlink = 1;
 	out_attr->size = 0;
@@ -129,7 +142,7 @@ int eng_lookup(struct eng_fs *efs, struct eng_ino dir, const char *name, size_t 
 	const struct root *root;
 	struct dir_target target;
 	struct eng_ino id;
-	uint64_t stub_of;
+	uint64_t key;
 	int err;
 
 	if (len == 1 && name[0] == '.')
@@ -146,10 +159,10 @@ int eng_lookup(struct eng_fs *efs, struct eng_ino dir, const char *name, size_t 
 	if (err == -ENOENT && efs->rw)
 		err = lookup_again(efs, root, dir.ino, name, len, &target);
 	if (!err)
-		err = resolve_target(efs, dir, name, len, &target, &id, &stub_of);
+		err = resolve_target(efs, dir, name, len, &target, &id, &key);
 	if (err)
 		return err;
-	err = stub_of ? stub_attr(efs, dir, stub_of, out_attr) : eng_getattr(efs, id, out_attr);
+	err = key ? stub_attr(efs, dir, key, out_attr) : eng_getattr(efs, id, out_attr);
 	return err ? err : check_type(efs, dir, target.type, out_attr);
 }
 
@@ -220,7 +233,7 @@ static int readdir_entry(void *arg, uint64_t index, const char *name, size_t len
 				   "subvolume %llu directory %llu: an entry has index %llu, expected less than 2^63-1",
 				   (unsigned long long)st->dir.subvol, (unsigned long long)st->dir.ino,
 				   (unsigned long long)index);
-	err = resolve_target(st->efs, st->dir, name, len, target, &ent.id, &ent.stub_of);
+	err = resolve_target(st->efs, st->dir, name, len, target, &ent.id, &ent.stub_key);
 	return err ? err : st->fn(st->arg, &ent);
 }
 
@@ -272,7 +285,7 @@ int eng_path_lookup(struct eng_fs *efs, struct eng_ino from, const char *path, s
 			return 0;
 		if (!S_ISDIR(out_attr->mode))
 			return -ENOTDIR;
-		if (out_attr->stub_of)
+		if (out_attr->stub_key)
 			return -ENOENT;
 		err = eng_lookup(efs, out_attr->id, path, len, out_attr);
 		path += len;

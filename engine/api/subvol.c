@@ -35,7 +35,7 @@ int eng_subvol_by_path(struct eng_fs *efs, const char *path, uint64_t *out_subvo
 		err = eng_path_lookup(efs, top, path, &attr);
 	if (err)
 		return err;
-	if (attr.stub_of || eng_subvol_root(efs, attr.id.subvol, &root) || root.ino != attr.id.ino)
+	if (attr.stub_key || eng_subvol_root(efs, attr.id.subvol, &root) || root.ino != attr.id.ino)
 		return -EINVAL;
 	*out_subvol = attr.id.subvol;
 	return 0;

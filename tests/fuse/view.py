@@ -98,6 +98,30 @@ def inodes(image, mnt, top):
         same(numbers(top_of_b), want, 'numbers by subvol=')
 
 
+def stubs(image, mnt, top):
+    """A subvolume that was moved into a snapshot of its parent, and that snapshotted: one place, three stubs."""
+    copy = f'{top}/stubs.img'
+    bi.run('cp', '--sparse=always', image, copy)
+    with bi.kernel_mounted([copy], f'{top}/kernel') as k:
+        for sub in ('p', 'p/c'):
+            bi.run('btrfs', 'subvolume', 'create', f'{k}/{sub}')
+        bi.save(f'{k}/p/c/inside', b'')
+        bi.run('btrfs', 'subvolume', 'snapshot', f'{k}/p', f'{k}/snap')
+        os.rename(f'{k}/p/c', f'{k}/snap/moved')
+        bi.run('btrfs', 'subvolume', 'snapshot', f'{k}/snap', f'{k}/snap2')
+        wanted = sorted(os.path.relpath(p, k) for sub in ('p', 'snap', 'snap2') for p, _, _ in os.walk(f'{k}/{sub}'))
+        files = bi.run('find', k, '-name', 'inside', '-printf', '%P\n')
+    with bi.our_mount([copy], mnt):
+        got = numbers(mnt)
+        same(sorted(p for p in got if p.split('/')[0] in ('p', 'snap', 'snap2') and
+                    os.path.isdir(f'{mnt}/{p}')), wanted, 'directories')
+        same(bi.run('find', mnt, '-name', 'inside', '-printf', '%P\n'), files, 'where the subvolume is entered')
+        places = [p for p in wanted if '/' in p]
+        same(len(places), 4, 'places')
+        same(len({got[p] for p in places}), 4, 'their numbers')
+    os.unlink(copy)
+
+
 class Dirent(ctypes.Structure):
     _fields_ = [('ino', ctypes.c_uint64), ('off', ctypes.c_int64), ('reclen', ctypes.c_ushort),
                 ('type', ctypes.c_ubyte), ('name', ctypes.c_char * 256)]
@@ -353,7 +377,7 @@ def writes(image, mnt, top):
         check(line.split()[3].startswith('ro,'), f'not a read-only mount: {line}')
 
 
-CASES = (inodes, positions, permissions, holes, ioctls, handles, writes)
+CASES = (inodes, stubs, positions, permissions, holes, ioctls, handles, writes)
 
 
 def test():

@@ -54,7 +54,7 @@ static void compare_attr(struct compare *c, const char *path, const struct eng_a
 	check_u64(c, path, "uid", a->uid, st->st_uid);
 	check_u64(c, path, "gid", a->gid, st->st_gid);
 	/* A stub has no times on disk: Linux shows the present. */
-	if (!a->stub_of)
+	if (!a->stub_key)
 		check_u64(c, path, "mtime", (uint64_t)a->mtime.tv_sec, (uint64_t)st->st_mtim.tv_sec);
 	if (!S_ISDIR(st->st_mode)) {
 		check_u64(c, path, "size", a->size, (uint64_t)st->st_size);
@@ -62,9 +62,9 @@ static void compare_attr(struct compare *c, const char *path, const struct eng_a
 	}
 	if (!c->strict)
 		return;
-	check_u64(c, path, "inode", a->stub_of ? ENG_STUB_INO : a->id.ino, st->st_ino);
+	check_u64(c, path, "inode", a->stub_key ? ENG_STUB_INO : a->id.ino, st->st_ino);
 	check_u64(c, path, "blocks", (a->bytes + 511) / 512, (uint64_t)st->st_blocks);
-	if (!a->stub_of) {
+	if (!a->stub_key) {
 		/* mkfs --rootdir drops the nanoseconds. */
 		check_u64(c, path, "mtime ns", (uint64_t)a->mtime.tv_nsec,
 			  (uint64_t)st->st_mtim.tv_nsec);
@@ -263,11 +263,11 @@ static void compare_one(struct compare *c, const char *path, const struct eng_at
 	}
 	c->files++;
 	compare_attr(c, path, a, &st);
-	if (!a->stub_of)
+	if (!a->stub_key)
 		compare_xattrs(c, path, a->id);
 	if (S_ISLNK(st.st_mode))
 		compare_link(c, path, a->id);
-	if (S_ISDIR(st.st_mode) && !a->stub_of)
+	if (S_ISDIR(st.st_mode) && !a->stub_key)
 		compare_tree(c, path, a);
 	if (!S_ISREG(st.st_mode))
 		return;

@@ -149,7 +149,7 @@ static int load_entry(struct loading *l, struct shadow_node *dir, const char *na
 		return 0;
 	}
 	n = shadow_new(l->s, a.mode);
-	n->foreign = a.id.subvol != dir->id.subvol || a.stub_of;
+	n->foreign = a.id.subvol != dir->id.subvol || a.stub_key;
 	shadow_add(dir, name, n);
 	if (a.nlink > 1 && !S_ISDIR(a.mode)) {
 		l->links = blk_must(

@@ -33,7 +33,7 @@ static void add_attr(struct walk *w, const struct eng_attr *a)
 {
 	const uint64_t v[] = { a->id.subvol, a->id.ino,	  a->size,   a->bytes, a->generation,
 			       a->flags,     a->ro_flags, a->mode,   a->uid,   a->gid,
-			       a->nlink,     a->rdev,	  a->stub_of };
+			       a->nlink,     a->rdev,	  a->stub_key };
 
 	walk_add(w, v, sizeof(v));
 	add_time(w, a->atime);
@@ -159,7 +159,7 @@ static void walk_entry(struct walk *w, struct eng_ino dir, const struct eng_dire
 		       uint64_t depth)
 {
 	const uint64_t v[] = { ent->len,     ent->id.subvol, ent->id.ino,
-			       ent->stub_of, ent->type,	     ent->next };
+			       ent->stub_key, ent->type,	     ent->next };
 	struct eng_attr attr;
 
 	walk_add(w, v, sizeof(v));
@@ -171,7 +171,7 @@ static void walk_entry(struct walk *w, struct eng_ino dir, const struct eng_dire
 	add_attr(w, &attr);
 	if (is_dots(ent))
 		return;
-	if (!attr.stub_of)
+	if (!attr.stub_key)
 		walk_inode(w, &attr);
 	if (S_ISDIR(attr.mode) && first_entry(w, attr.id))
 		walk_dir(w, attr.id, depth + 1);

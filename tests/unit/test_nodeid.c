@@ -24,10 +24,10 @@ static struct nodeids *make(struct eng_ino root)
 }
 
 /* Adds an inode, and sees that it is found again. Returns its number. */
-static uint64_t add(struct nodeids *ids, uint64_t subvol, uint64_t ino, uint64_t stub_of)
+static uint64_t add(struct nodeids *ids, uint64_t subvol, uint64_t ino, uint64_t stub_key)
 {
 	struct eng_attr attr = { .id = { subvol, ino },
-				 .stub_of = stub_of,
+				 .stub_key = stub_key,
 				 .mode = S_IFDIR | 0711 };
 	const struct eng_attr *stub;
 	uint64_t number, nodeid;
@@ -37,14 +37,14 @@ static uint64_t add(struct nodeids *ids, uint64_t subvol, uint64_t ino, uint64_t
 	assert_int_equal(nodeid_resolve(ids, nodeid, &id, &stub), 0);
 	assert_int_equal(id.subvol, subvol);
 	assert_int_equal(id.ino, ino);
-	if (stub_of) {
+	if (stub_key) {
 		assert_non_null(stub);
-		assert_int_equal(stub->stub_of, stub_of);
+		assert_int_equal(stub->stub_key, stub_key);
 		assert_int_equal(stub->mode, attr.mode);
 	} else {
 		assert_null(stub);
 	}
-	assert_int_equal(nodeid_number(ids, attr.id, stub_of), number);
+	assert_int_equal(nodeid_number(ids, attr.id, stub_key), number);
 	return number;
 }
 
@@ -64,7 +64,7 @@ static void test_packed(void **state)
 static void test_high(void **state)
 {
 	static const struct {
-		uint64_t subvol, ino, stub_of;
+		uint64_t subvol, ino, stub_key;
 	} odd[] = {
 		{ 5, 1ull << 40, 0 },
 		{ 5, UINT64_MAX - 1, 0 },
@@ -84,9 +84,9 @@ static void test_high(void **state)
 	for (size_t i = 0; i < nr; i++) {
 		/* The number is known before the entry is. */
 		uint64_t before = nodeid_number(ids, (struct eng_ino){ odd[i].subvol, odd[i].ino },
-						odd[i].stub_of);
+						odd[i].stub_key);
 
-		numbers[i] = add(ids, odd[i].subvol, odd[i].ino, odd[i].stub_of);
+		numbers[i] = add(ids, odd[i].subvol, odd[i].ino, odd[i].stub_key);
 		assert_int_equal(before, numbers[i]);
 		assert_true(numbers[i] & HIGH);
 		for (size_t k = 0; k < i; k++)
@@ -95,7 +95,7 @@ static void test_high(void **state)
 	assert_int_equal(nodeids_kept(ids), nr);
 	/* In another mount, met in another order. */
 	for (unsigned i = nr; i-- > 0;)
-		assert_int_equal(add(again, odd[i].subvol, odd[i].ino, odd[i].stub_of), numbers[i]);
+		assert_int_equal(add(again, odd[i].subvol, odd[i].ino, odd[i].stub_key), numbers[i]);
 	nodeids_destroy(again);
 	nodeids_destroy(ids);
 }

@@ -69,7 +69,7 @@ void extract_meta(struct extract *x, int fd, const struct eng_attr *attr)
 {
 	const struct timespec times[2] = { attr->atime, attr->mtime };
 
-	if (attr->stub_of)
+	if (attr->stub_key)
 		return;
 	if (x->root && fchown(fd, attr->uid, attr->gid))
 		extract_lost(x, "its owner cannot be set: %s", strerror(errno));

@@ -127,7 +127,7 @@ static void extract_subdir(struct extract *x, int dirfd, const char *name,
 	bool fresh;
 	int fd;
 
-	if (!attr->stub_of) {
+	if (!attr->stub_key) {
 		if (!ino_map_add(&x->dirs, attr->id, &fresh)) {
 			extract_lost(x, "out of memory");
 			return;
@@ -297,7 +297,7 @@ static void extract_children(struct extract *x, int dirfd, struct eng_ino dir)
 
 void extract_dir(struct extract *x, int dirfd, const struct eng_attr *attr)
 {
-	if (!attr->stub_of)
+	if (!attr->stub_key)
 		extract_children(x, dirfd, attr->id);
 	extract_meta(x, dirfd, attr);
 	x->count.dirs++;
