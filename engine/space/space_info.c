@@ -41,6 +41,11 @@ int space_create(const struct space_opts *opts, struct space **out_sp)
 	return 0;
 }
 
+void space_stop(struct space *sp)
+{
+	space_flusher_stop(sp);
+}
+
 void space_destroy(struct space *sp)
 {
 	struct space_info *si;

@@ -116,6 +116,8 @@ struct space_info {
 
 /* Ownership: the caller's until space_destroy. Return: 0, -ENOMEM, -EAGAIN (no thread). */
 MUST_CHECK int space_create(const struct space_opts *opts, struct space **out_sp);
+/* Ends the flusher: before that is gone which the rows work on. Nobody waits. */
+void space_stop(struct space *sp);
 /* Ends the flusher and frees the space_infos. Nobody waits, all reserves are released. NULL is fine. */
 void space_destroy(struct space *sp);
 /* Before any reservation. A row that is not registered is passed over. */

@@ -2,7 +2,8 @@
 /*
  * A filesystem as the layers above trees see it: its global trees and the table of subvolume roots.
  *
- * Filled once by the opener (api/), read-only afterwards, but for the root table, which has its own lock.
+ * Filled once by the opener (api/), read-only afterwards, but for the root table, which has its own lock. txn_open (txn.h)
+ * makes it writable: then the global trees' `tree` is set, and what changes is the live tree, not the bt_root here.
  */
 #ifndef UBTRFS_ENGINE_TXN_FS_H
 #define UBTRFS_ENGINE_TXN_FS_H
@@ -49,11 +50,15 @@ struct fs {
 	uint8_t (*seed_fsids)[16]; /* of the seeds that this filesystem grew out of; the geometry's */
 };
 
-/* What a subvolume's ROOT_ITEM says, for as long as the filesystem is open. Immutable. */
+/*
+ * What a subvolume's ROOT_ITEM said when it was looked up. Immutable; of a writable filesystem bt.tree is the live
+ * tree, and the item as it is now is got by root_item (txn.h).
+ */
 struct root {
 	struct bt_root bt;
 	uint64_t root_dirid;      /* inode of its top directory: 256 */
 	uint64_t flags;           /* BTRFS_ROOT_SUBVOL_* */
+	uint64_t item_offset;     /* of the item's key: the transaction of a snapshot's birth, else 0 */
 	struct btrfs_root_item item; /* old 239-byte items are zero-extended */
 };
 
@@ -61,7 +66,8 @@ MUST_CHECK int root_table_create(struct root_table **out_table);
 void root_table_destroy(struct root_table *t);
 
 /*
- * Looks up the tree with object id `id` (a subvolume or a global tree) in the root tree. No cache.
+ * Looks up the tree with object id `id` (a subvolume or a global tree) in the root tree. No cache; of a writable
+ * filesystem *out_root leads to the live tree, if there is one.
  * Return: 0; -ENOENT; -EUCLEAN, -EIO, -ENOMEM.
  */
 MUST_CHECK int root_load(struct fs *fs, uint64_t id, struct root *out_root);

@@ -3,13 +3,15 @@
  * Root items, and the table of subvolumes that have been looked up.
  *
  * Invariants:
- * 1. A root in the table never moves or changes until the table is destroyed: readers keep pointers.
+ * 1. A root in the table never moves or changes until the table is destroyed: readers keep pointers. What does
+ * change when the filesystem is writable, tree and item, is in the live root beside it.
  * 2. An id is in the table at most once.
+ * 3. Of a writable filesystem no subvolume is looked at but through its live root.
  *
  * Locks: root_table.lock guards the buckets; it is never held over a tree search, so two threads may
  * load the same root and one of them drops its copy.
  */
-#include "engine/txn/fs.h"
+#include "engine/txn/txn_priv.h"
 #include "engine/util/fault.h"
 
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 
 struct table_root {
 	struct root root;
+	struct live_root live; /* if the filesystem is writable */
 	struct table_root *next;
 };
 
@@ -62,6 +65,7 @@ void root_table_destroy(struct root_table *t)
 			struct table_root *r = t->buckets[i];
 
 			t->buckets[i] = r->next;
+			live_fini(&r->live);
 			free(r);
 		}
 	}
@@ -117,6 +121,7 @@ static const struct root *table_add(struct root_table *t, struct table_root *fre
 	pthread_mutex_lock(&t->lock);
 	r = table_find_locked(t, fresh->root.bt.id);
 	if (r) {
+		live_fini(&fresh->live);
 		free(fresh);
 	} else {
 		struct table_root **bucket;
@@ -146,7 +151,35 @@ static void item_read(const void *item, uint32_t size, struct btrfs_root_item *o
 		       sizeof(*out_item) - BTRFS_LEGACY_ROOT_ITEM_SIZE);
 }
 
-int root_load(struct fs *fs, uint64_t id, struct root *out_root)
+static void go_live(struct table_root *r)
+{
+	live_init(&r->live, &r->root.bt, &r->root.item, r->root.item_offset);
+}
+
+static void go_still(struct table_root *r)
+{
+	r->root.bt = bt_tree_root(&r->live.tree);
+	live_fini(&r->live);
+}
+
+static void for_each(struct root_table *t, void (*fn)(struct table_root *r))
+{
+	for (size_t i = 0; i < t->bucket_nr; i++)
+		for (struct table_root *r = t->buckets[i]; r; r = r->next)
+			fn(r);
+}
+
+void root_table_go_live(struct root_table *t)
+{
+	for_each(t, go_live);
+}
+
+void root_table_go_still(struct root_table *t)
+{
+	for_each(t, go_still);
+}
+
+static int load_item(struct fs *fs, uint64_t id, struct root *out_root)
 {
 	/* A snapshot's item has the transaction of its birth as offset; the newest item is the one that counts. */
 	const struct btrfs_key key = { id, BTRFS_ROOT_ITEM_KEY, UINT64_MAX };
@@ -163,6 +196,7 @@ int root_load(struct fs *fs, uint64_t id, struct root *out_root)
 	if (found.objectid != id || found.type != BTRFS_ROOT_ITEM_KEY)
 		return -ENOENT;
 	item_read(bt_item(&path), bt_item_size(&path), item);
+	out_root->item_offset = found.offset;
 	out_root->bt = (struct bt_root){
 		.cache = fs->cache,
 		.id = id,
@@ -180,6 +214,30 @@ int root_load(struct fs *fs, uint64_t id, struct root *out_root)
 				   (unsigned long long)id, (unsigned long long)out_root->bt.bytenr,
 				   item->level, BT_MAX_LEVEL);
 	return 0;
+}
+
+int root_load(struct fs *fs, uint64_t id, struct root *out_root)
+{
+	struct live_root *live;
+	const struct root *root;
+	int err;
+
+	if (fs->txn && btrfs_is_fstree(id)) {
+		err = root_get(fs, id, &root);
+		if (!err) {
+			*out_root = *root;
+			root_item(root, &out_root->item);
+			return 0;
+		}
+		/* One that is being deleted is not changed by anybody yet. */
+		if (err != -ENOENT)
+			return err;
+	}
+	err = load_item(fs, id, out_root);
+	live = !err && fs->txn ? live_find(fs, id) : NULL;
+	if (live)
+		out_root->bt.tree = &live->tree;
+	return err;
 }
 
 /* What only a subvolume's root item must have. */
@@ -211,16 +269,18 @@ int root_get(struct fs *fs, uint64_t id, const struct root **out_root)
 		*out_root = &r->root;
 		return 0;
 	}
-	r = eng_alloc(sizeof(*r));
+	r = eng_zalloc(sizeof(*r));
 	if (!r)
 		return -ENOMEM;
-	err = root_load(fs, id, &r->root);
+	err = load_item(fs, id, &r->root);
 	if (!err)
 		err = check_subvol(fs, &r->root);
 	if (err) {
 		free(r);
 		return err;
 	}
+	if (fs->txn)
+		go_live(r);
 	*out_root = table_add(fs->roots, r);
 	return 0;
 }

@@ -17,6 +17,7 @@
 #ifndef UBTRFS_ENGINE_TXN_TXN_H
 #define UBTRFS_ENGINE_TXN_TXN_H
 
+#include "engine/cache/writeback.h"
 #include "engine/space/space_fs.h"
 #include "engine/txn/fs.h"
 
@@ -27,10 +28,8 @@ struct txn_handle {
 	struct space_trans st;
 	struct txn *txn;
 	struct fs *ffs;
-	/* Blocks that this handle copied or went through: held from write-out until its end. */
-	struct eb **held;
-	unsigned held_nr, held_max;
-	uint64_t cows, recows;
+	/* Blocks that this handle made, copied or went through: kept from write-out until its end. Counts copies. */
+	struct eb_holds holds;
 };
 
 /*
@@ -69,6 +68,10 @@ int txn_abort_at(struct txn_handle *h, int err, const char *file, int line);
 int txn_error(const struct fs *fs);
 /* The running transaction's generation; the handle's own is h->st.bt.generation. */
 uint64_t txn_generation(struct fs *fs);
+/* The superblock of the last commit; fs->super is that of the opening. */
+void txn_super(struct fs *fs, struct btrfs_super_block *out_sb);
+/* For statfs, verifying and the like; NULL: opened read-only. */
+struct space_fs *txn_space(struct fs *fs);
 
 /* ---- hooks: what upper layers want done in a commit ---- */
 
@@ -86,7 +89,8 @@ struct txn_opts {
 	unsigned threads;         /* that call at once; sizes the cache */
 	bool one_pool;            /* Linux's shared reserve of handles */
 	enum bt_search_mode search;
-	unsigned policy;          /* enum eb_policy */
+	enum eb_policy policy;
+	bool assert_overruns;     /* a handle that takes more than it reserved is a bug that stops the program */
 	bool no_threads;          /* tests by steps: no commit, writeback or flusher thread */
 };
 /*
@@ -94,10 +98,23 @@ struct txn_opts {
  * written. Return: 0; -EUCLEAN, -EIO, -ENOMEM; -EINVAL (metadata cache too small; said).
  */
 MUST_CHECK int txn_open(struct fs *fs, const struct txn_opts *opts);
-/* Commits what is left (unless aborted), ends threads, frees all. Return: the commit's. fs->txn is NULL afterwards. */
+/*
+ * Commits what is left (unless aborted), ends threads, frees all. All handles have ended; the cache is of no use
+ * any more but to be destroyed if the transaction was aborted. Return: the commit's, or the abort's errno. fs->txn is NULL
+ * afterwards.
+ */
 int txn_close(struct fs *fs);
+/* The same without committing: as a crash would leave it. */
+void txn_crash(struct fs *fs);
+/* Writes up to `max` dirty blocks now, as the writeback thread would. 0; -errno. */
+int txn_writeback(struct fs *fs, unsigned max);
+/* Removes empty block groups, as the commit thread does after commits. 0; -errno. */
+int txn_clean(struct fs *fs);
 
 /* ---- roots ---- */
+
+/* A copy of the root item as it is now (bytenr, level and generation as of the last commit). Any root that root_get gave. */
+void root_item(const struct root *root, struct btrfs_root_item *out_item);
 
 /* The live tree of a subvolume that root_get gave. */
 struct bt_tree *root_tree(const struct root *root);

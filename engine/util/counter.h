@@ -58,7 +58,12 @@
 	X(rsv_emergency, "blocks got by looking past all promises")                              \
 	X(bg_alloc_chunks, "chunk allocations as the allocator's last resort")                      \
 	X(dref_changes, "changes of extents' references, before merging")                         \
-	X(dref_runs, "extents whose delayed references were run")
+	X(dref_runs, "extents whose delayed references were run")                              \
+	X(txn_handles, "transaction handles begun")                                              \
+	X(txn_chunk_fails, "chunk allocations ahead of need that found no room")                 \
+	X(txn_commits, "transactions committed")                                                 \
+	X(txn_rounds, "rounds until root and block-group items were settled in commits")         \
+	X(txn_aborts, "transactions aborted")
 
 struct counters {
 #define X(name, text) _Atomic uint64_t name;
