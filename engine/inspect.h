@@ -77,4 +77,19 @@ struct ins_extent {
 int ins_extents(struct eng_fs *fs, struct eng_ino id, int (*fn)(void *arg, const struct ins_extent *e),
 		void *arg);
 
+/* One use of an extent: a tree that has it, and where. */
+struct ins_backref {
+	uint64_t root;
+	uint64_t ino, offset;     /* data: file, and offset of its file extent item's key */
+	uint64_t parent;          /* the block that points to it; 0: it is the tree's root */
+	int level;                /* -1: data */
+};
+/*
+ * Calls fn for every use of the extent that starts at `logical`, as the references in the extent tree have it. fn
+ * non-zero ends it and is returned. Return: 0; -ENOENT (no such extent); -ENXIO (no extent tree); -EOPNOTSUPP (the
+ * filesystem is open for writing); -EUCLEAN (a reference leads nowhere; said); -EIO, -ENOMEM.
+ */
+int ins_backrefs(struct eng_fs *fs, uint64_t logical, int (*fn)(void *arg, const struct ins_backref *ref),
+		 void *arg);
+
 #endif
