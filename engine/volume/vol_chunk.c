@@ -17,6 +17,7 @@
 
 #include "engine/util/fault.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,11 +178,13 @@ static void map_publish(struct vol *v, struct chunk_map *m)
 {
 	struct chunk_map *older = m->older;
 
-	atomic_store_explicit(&v->map, m, memory_order_release);
-	if (!older || (v->shared && !PLANTED("vol_map_free_older")))
-		return;
-	if (v->shared)
+	if (v->shared && older && PLANTED("vol_map_spoils_older")) {
 		memset(older->chunks, 0, older->max * sizeof(older->chunks[0]));
+		sched_yield();
+	}
+	atomic_store_explicit(&v->map, m, memory_order_release);
+	if (v->shared || !older)
+		return;
 	m->older = older->older;
 	free(older);
 }

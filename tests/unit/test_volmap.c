@@ -207,7 +207,7 @@ static int checker(void)
 static void test_plants(void **state)
 {
 	assert_false(caught("none", checker));
-	assert_true(caught("vol_map_free_older", checker));
+	assert_true(caught("vol_map_spoils_older", checker));
 }
 #endif
 
