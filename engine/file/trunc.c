@@ -115,11 +115,8 @@ static int cut(struct chg *c, struct trunc *t, const struct batch *b)
 	if (was <= keep)
 		return 0;
 	fi->num_bytes = le64_make(keep);
-	/* Of a hole all is file; of an extent the sizes tell what is on disk. */
 	if (le64_get(fi->disk_bytenr))
 		t->nbytes += PLANTED("truncate_forgets_nbytes") ? 0 : was - keep;
-	else
-		fi->ram_bytes = le64_make(keep);
 	c->changed = true;
 	return 0;
 }
