@@ -4,6 +4,7 @@
 #define UBTRFS_ENGINE_API_PRIV_H
 
 #include "engine/api/ilock_priv.h"
+#include "engine/cache/writeback.h"
 #include "engine/engine.h"
 #include "engine/file/fread.h"
 #include "engine/file/ino.h"
@@ -75,7 +76,7 @@ int api_check_writable(struct eng_fs *efs, unsigned devices_given);
 /* What this library's user wants of txn/, beyond eng_open_opts (lab.h). */
 struct api_lab {
 	bool search_linux, one_pool, no_threads, assert_overruns;
-	unsigned policy;          /* enum eb_policy */
+	enum eb_policy policy;
 };
 extern struct api_lab api_lab;
 

@@ -145,7 +145,8 @@ static int check_linked(struct eng_fs *efs, const struct root *root, uint64_t in
 		return err;
 	if (S_ISDIR(attr.mode) || attr.flags & (BTRFS_INODE_IMMUTABLE | BTRFS_INODE_APPEND))
 		return -EPERM;
-	return 0;
+	/* What has lost its last name gets none again. */
+	return attr.nlink ? 0 : -ENOENT;
 }
 
 static int link_locked(struct eng_fs *efs, const struct root *root, struct eng_ino id,
@@ -159,8 +160,6 @@ static int link_locked(struct eng_fs *efs, const struct root *root, struct eng_i
 		err = check_linked(efs, root, id.ino);
 	if (!err)
 		err = file_link(&efs->fs, root, id.ino, dir.ino, name, len, &now, out_attr);
-	if (!err)
-		iref_set_orphan(api_refs(efs), id, false);
 	return err;
 }
 
@@ -232,8 +231,11 @@ static int remove_name(struct eng_fs *efs, struct eng_ino dir, const char *name,
 	err = check_removal(efs, root, &n, rmdir);
 	if (!err)
 		err = file_unlink(&efs->fs, root, dir.ino, name, len, rmdir, &now, &ino, &left);
-	if (!err && !left)
+	/* Its data may take long: nobody needs to wait for it at the directory. */
+	if (!err && !left) {
+		ilock_set_drop(&set, dir);
 		api_left(efs, root, ino);
+	}
 	ilock_set_release(&set);
 	return err;
 }

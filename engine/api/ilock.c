@@ -200,6 +200,21 @@ struct ilock *ilock_set_find(const struct ilock_set *set, struct eng_ino id)
 	return NULL;
 }
 
+void ilock_set_drop(struct ilock_set *set, struct eng_ino id)
+{
+	struct ilock *l = ilock_set_find(set, id);
+	unsigned to = 0;
+
+	if (!l)
+		return;
+	for (unsigned i = 0; i < set->nr; i++)
+		if (set->locks[i] != l)
+			set->locks[to++] = set->locks[i];
+	set->nr = to;
+	pthread_rwlock_unlock(&l->lock);
+	ilock_put(set->table, l);
+}
+
 void ilock_set_release(struct ilock_set *set)
 {
 	while (set->nr) {

@@ -50,6 +50,8 @@ MUST_CHECK int ilock_set_take(struct ilock_set *set, struct ilock_table *t,
 /* One more: waits only where the order allows it. 0, also if it is held; -EAGAIN; -ENOMEM. */
 MUST_CHECK int ilock_set_add(struct ilock_set *set, struct eng_ino id);
 void ilock_set_release(struct ilock_set *set);
+/* Gives one of them up, if it is held. */
+void ilock_set_drop(struct ilock_set *set, struct eng_ino id);
 /* The lock of this inode in a set that holds it. */
 struct ilock *ilock_set_find(const struct ilock_set *set, struct eng_ino id);
 

@@ -2,7 +2,6 @@
 /* For tests and experiments. */
 #include "engine/api/api_priv.h"
 
-#include "engine/cache/writeback.h"
 #include "engine/lab.h"
 #include "engine/util/fault.h"
 
@@ -10,7 +9,7 @@
 
 void lab_set_opts(const struct lab_opts *opts)
 {
-	static const unsigned policies[] = {
+	static const enum eb_policy policies[] = {
 		[LAB_POLICY_HOLD] = EB_POLICY_HOLD,
 		[LAB_POLICY_NONE] = EB_POLICY_NONE,
 		[LAB_POLICY_INHIBIT_HANDLE] = EB_POLICY_INHIBIT_HANDLE,

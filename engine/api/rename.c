@@ -146,8 +146,11 @@ static int rename_once(struct eng_fs *efs, const struct root *root, struct renam
 	if (!err)
 		err = file_rename(&efs->fs, root, from->dir.ino, from->name, from->len, to->dir.ino,
 				  to->name, to->len, r->flags, &now, &ino, &left);
-	if (!err && ino && !left)
+	if (!err && ino && !left) {
+		ilock_set_drop(&set, from->dir);
+		ilock_set_drop(&set, to->dir);
 		api_left(efs, root, ino);
+	}
 out:
 	ilock_set_release(&set);
 	return err;

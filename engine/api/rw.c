@@ -62,6 +62,7 @@ static int open_txn(struct eng_fs *efs)
 		.one_pool = api_lab.one_pool,
 		.search = api_lab.search_linux ? BT_LINUX : BT_TWO_PASS,
 		.policy = api_lab.policy,
+		.assert_overruns = api_lab.assert_overruns,
 		.no_threads = api_lab.no_threads,
 	};
 
@@ -110,16 +111,11 @@ void api_rw_close(struct eng_fs *efs, bool commit)
 	while (commit && iref_take_orphan(rw->refs, &id))
 		if (!txn_error(&efs->fs) && !root_get(&efs->fs, id.subvol, &root))
 			evict(efs, root, id.ino);
-	if (!commit) {
-		struct txn_handle *h;
-
-		if (!txn_join(&efs->fs, &h)) {
-			txn_abort(h, -ESHUTDOWN);
-			txn_end(h);
-		}
-	}
-	/* Said where it happened. */
-	(void)txn_close(&efs->fs);
+	/* A failure was said where it happened. */
+	if (commit)
+		(void)txn_close(&efs->fs);
+	else
+		txn_crash(&efs->fs);
 	efs->rw = NULL;
 	rw_free(rw);
 }

@@ -14,7 +14,6 @@
 	(BTRFS_INODE_NODATASUM | BTRFS_INODE_NODATACOW | BTRFS_INODE_NOCOMPRESS |                  \
 	 BTRFS_INODE_SYNC | BTRFS_INODE_IMMUTABLE | BTRFS_INODE_APPEND | BTRFS_INODE_NODUMP |      \
 	 BTRFS_INODE_NOATIME | BTRFS_INODE_DIRSYNC | BTRFS_INODE_COMPRESS)
-#define NODATA_FLAGS (BTRFS_INODE_NODATASUM | BTRFS_INODE_NODATACOW)
 #define FROZEN_FLAGS (BTRFS_INODE_IMMUTABLE | BTRFS_INODE_APPEND)
 
 /* An inode that is being changed: locked, and as it is. */
@@ -81,17 +80,10 @@ static int check_frozen(const struct ino_attr *old, unsigned set)
 
 static uint64_t new_flags(const struct ino_attr *old, uint64_t wanted)
 {
-	uint64_t settable = SETTABLE_FLAGS;
-
-	/* Extents that are there have sums, or have not: as in Linux such a file keeps these two.
-	 */
-	if (S_ISREG(old->mode) && old->size)
-		settable &= ~(uint64_t)NODATA_FLAGS;
-	/* A file without sums is one that is not copied, and the other way round; of a directory
-	 * only the wish is kept. */
+	/* A file that is not copied has no sums; of a directory it is a wish for its files. */
 	if (S_ISREG(old->mode) && wanted & BTRFS_INODE_NODATACOW)
 		wanted |= BTRFS_INODE_NODATASUM;
-	return (old->flags & ~settable) | (wanted & settable);
+	return (old->flags & ~(uint64_t)SETTABLE_FLAGS) | (wanted & SETTABLE_FLAGS);
 }
 
 static int set_size(struct eng_fs *efs, struct target *t, uint64_t size, const struct timespec *now)
@@ -200,24 +192,6 @@ static int check_xattr_name(const char *name)
 	return -EOPNOTSUPP;
 }
 
-/* A property has a meaning, and only a few values. */
-static int check_property(const char *name, const char *value, size_t size)
-{
-	static const char *const words[] = { "zlib", "lzo", "zstd", "no", "none" };
-
-	if (!starts(name, "btrfs."))
-		return 0;
-	if (strcmp(name, "btrfs.compression") != 0)
-		return -EINVAL;
-	if (!size)
-		return 0;
-	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strlen(words[i]) <= size && !memcmp(words[i], value, strlen(words[i])) &&
-		    (size == strlen(words[i]) || (i < 3 && value[strlen(words[i])] == ':')))
-			return 0;
-	return -EINVAL;
-}
-
 static int check_xattr_target(const char *name, const struct ino_attr *attr)
 {
 	if (attr->flags & FROZEN_FLAGS)
@@ -228,8 +202,6 @@ static int check_xattr_target(const char *name, const struct ino_attr *attr)
 		return -EOPNOTSUPP;
 	if (!strcmp(name, "system.posix_acl_default") && !S_ISDIR(attr->mode))
 		return -EACCES;
-	if (starts(name, "btrfs.") && !S_ISREG(attr->mode) && !S_ISDIR(attr->mode))
-		return -EINVAL;
 	return 0;
 }
 
@@ -245,15 +217,13 @@ int eng_setxattr(struct eng_fs *efs, struct eng_ino id, const char *name, const 
 	if (!err && size > XATTR_SIZE_MAX)
 		err = -E2BIG;
 	if (!err)
-		err = check_property(name, value, size);
-	if (!err)
 		err = target_lock(efs, id, &t);
 	if (err)
 		return err;
 	err = check_xattr_target(name, &t.attr);
 	if (!err)
-		err = file_setxattr(&efs->fs, t.root, id.ino, name, strlen(name), value, size,
-				    flags, &now);
+		err = file_setxattr(&efs->fs, t.root, id.ino, name, strlen(name),
+				    value ? value : "", size, flags, &now);
 	ilock_set_release(&t.set);
 	return err;
 }

@@ -84,6 +84,59 @@ static int note_group(struct verify *v, const struct btrfs_key *key, const void 
 	return 0;
 }
 
+static uint64_t ref_count(unsigned type, const void *body)
+{
+	switch (type) {
+	case BTRFS_EXTENT_DATA_REF_KEY:
+		return le32_get(((const struct btrfs_extent_data_ref *)body)->count);
+	case BTRFS_SHARED_DATA_REF_KEY:
+		return le32_get(((const struct btrfs_shared_data_ref *)body)->count);
+	default:
+		return type == BTRFS_TREE_BLOCK_REF_KEY || type == BTRFS_SHARED_BLOCK_REF_KEY;
+	}
+}
+
+/* References by those that are in the item itself. */
+static uint64_t inline_count(const struct bt_path *path)
+{
+	const struct btrfs_extent_item *ei = bt_item(path);
+	const uint8_t *p = (const uint8_t *)(ei + 1),
+		      *end = (const uint8_t *)ei + bt_item_size(path);
+	uint64_t sum = 0;
+
+	if (bt_key(path).type == BTRFS_EXTENT_ITEM_KEY &&
+	    le64_get(ei->flags) & BTRFS_EXTENT_FLAG_TREE_BLOCK)
+		p += sizeof(struct btrfs_tree_block_info);
+	while (p < end) {
+		const struct btrfs_extent_inline_ref *ref = (const void *)p;
+		uint32_t size = btrfs_extent_inline_ref_size(ref->type);
+
+		if (!size)
+			break;
+		/* A key by names takes the place of the offset. */
+		sum += ref_count(ref->type, ref->type == BTRFS_EXTENT_DATA_REF_KEY
+						    ? (const void *)&ref->offset
+						    : (const void *)(ref + 1));
+		p += size;
+	}
+	return sum;
+}
+
+/* A back reference with an item of its own: it follows the extent's. */
+static int note_ref(struct verify *v, const struct btrfs_key *key, const void *item)
+{
+	struct vf_extent *last = v->nr_extents ? &v->extents[v->nr_extents - 1] : NULL;
+	uint64_t nr = ref_count(key->type, item);
+
+	if (!nr)
+		return 0;
+	if (!last || last->start != key->objectid)
+		return vf_wrong(v, "a back reference for %llu, where there is no extent",
+				(unsigned long long)key->objectid);
+	last->named += nr;
+	return 0;
+}
+
 static int note_extent(struct verify *v, const struct bt_path *path)
 {
 	struct btrfs_key key = bt_key(path);
@@ -93,7 +146,7 @@ static int note_extent(struct verify *v, const struct bt_path *path)
 	if (key.type == BTRFS_BLOCK_GROUP_ITEM_KEY)
 		return note_group(v, &key, bt_item(path));
 	if (key.type != BTRFS_EXTENT_ITEM_KEY && key.type != BTRFS_METADATA_ITEM_KEY)
-		return 0;
+		return note_ref(v, &key, bt_item(path));
 	err = vf_room((void **)&v->extents, v->nr_extents, &v->max_extents, sizeof(*v->extents));
 	if (err)
 		return err;
@@ -103,6 +156,7 @@ static int note_extent(struct verify *v, const struct bt_path *path)
 		.len = key.type == BTRFS_METADATA_ITEM_KEY ? v->fs->nodesize : key.offset,
 		.refs = le64_get(ei->refs),
 		.flags = le64_get(ei->flags),
+		.named = inline_count(path),
 	};
 	return 0;
 }
@@ -184,8 +238,11 @@ static int look(struct fs *fs)
 {
 	struct verify v = { .fs = fs };
 	struct btrfs_super_block after;
-	int err = fs->txn ? txn_sync(fs) : 0;
+	int err = 0;
 
+	/* Empty block groups go now, and not while everything is looked at. */
+	if (fs->txn)
+		err = txn_sync(fs) ?: txn_clean(fs) ?: txn_sync(fs);
 	if (err)
 		return err;
 	super_of(fs, &v.sb);

@@ -5,14 +5,11 @@
 
 #include "engine/txn/txn.h"
 
-void txn_super(struct fs *fs, struct btrfs_super_block *out_sb);
-struct space_fs *txn_space(struct fs *fs);
-int txn_writeback(struct fs *fs, unsigned max);
-
 /* An extent item, and how often it was met. */
 struct vf_extent {
 	uint64_t start, len, refs, flags;
 	uint64_t met;
+	uint64_t named; /* by back references */
 };
 
 struct vf_group {

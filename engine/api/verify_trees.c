@@ -147,6 +147,12 @@ int vf_trees(struct verify *v)
 				"the extent at %llu, %llu bytes, has %llu references, and says %llu",
 				(unsigned long long)e->start, (unsigned long long)e->len,
 				(unsigned long long)e->met, (unsigned long long)e->refs);
+		else if (e->named != e->refs)
+			err = vf_wrong(v,
+				       "the extent at %llu says %llu references, and has back "
+				       "references for %llu",
+				       (unsigned long long)e->start, (unsigned long long)e->refs,
+				       (unsigned long long)e->named);
 	}
 	return err;
 }

@@ -165,6 +165,7 @@ def of_trees(top):
             f.seek(place)
             at = f.read(nodesize).index(struct.pack('<QB', DATA_RELOC, 132))
         patch_block(paths[0], place, nodesize, at, '<Q', lambda v: TREE_RELOC)
+        patch_block(paths[0], place, nodesize, at + 9, '<Q', lambda v: 5)
     refused(paths, 'EROFS', 'balance')
 
 
