@@ -31,4 +31,25 @@ static inline bool caught(const char *plant, int (*checker)(void))
 	return status != 0;
 }
 
+struct plant {
+	const char *name;
+	int (*checker)(void);
+};
+
+/* Each checker is content without a fault, and catches those that stand beside it. */
+static inline void check_plants(const struct plant *plants, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		if ((!i || plants[i].checker != plants[i - 1].checker) &&
+		    caught("none", plants[i].checker)) {
+			fprintf(stderr, "%s: its checker complains of nothing\n", plants[i].name);
+			abort();
+		}
+		if (!caught(plants[i].name, plants[i].checker)) {
+			fprintf(stderr, "%s: not caught\n", plants[i].name);
+			abort();
+		}
+	}
+}
+
 #endif

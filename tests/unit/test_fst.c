@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The free-space tree in an array, against an array of sectors. */
 #include "engine/util/fault.h"
+#include "tests/unit/plants.h"
 #include "tests/unit/faketree.h"
 
 #include <assert.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -303,26 +303,13 @@ static void test_errors(void **state)
 }
 
 #ifdef UBTRFS_PLANT
-static bool caught(const char *plant, int (*checker)(void))
-{
-	int status;
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (!pid) {
-		if (!freopen("/dev/null", "w", stderr))
-			_exit(0);
-		setenv("UBTRFS_PLANT", plant, 1);
-		_exit(checker() ? 1 : 0);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status != 0;
-}
-
 static void test_plants(void **state)
 {
-	assert_false(caught("none", short_lives));
-	assert_true(caught("fst_no_merge", short_lives));
+	static const struct plant plants[] = {
+		{ "fst_no_merge", short_lives },
+	};
+
+	check_plants(plants, sizeof(plants) / sizeof(*plants));
 }
 #endif
 
