@@ -84,7 +84,8 @@ struct bt_trans_ops {
 	void (*root_changed)(struct bt_trans *t, struct bt_tree *tree);
 	/*
 	 * Optional: an edit goes through this block, copied now from `from` (NULL: it was mutable already, or is new).
-	 * For holding (eb_hold) until the handle's end, for relocation, and for counting.
+	 * For holding (eb_holds) until the handle's end, for relocation, and for counting. The block is locked; with
+	 * search=linux, whose way down copies what it finds sealed, perhaps only for reading.
 	 */
 	void (*touched)(struct bt_trans *t, struct bt_tree *tree, struct eb *eb, const struct eb *from);
 	/* A change that was begun could not be ended: no further commit. */
@@ -96,6 +97,18 @@ enum bt_search_mode {
 	BT_LINUX,    /* copy on the way down; drop all and start over when something is missing */
 };
 
+/*
+ * For the laboratory: searches with search=linux that start over without need, having copied their path. Shared by
+ * handles; set up before the first.
+ */
+struct bt_lab {
+	unsigned every;           /* every nth search … */
+	unsigned times;           /* … starts over so many times */
+	void (*between)(void *arg); /* optional: each time, with nothing locked; to write out, typically */
+	void *arg;
+	_Atomic uint64_t searches;
+};
+
 /* Of one handle, hence of one thread at a time. */
 struct bt_trans {
 	uint64_t generation;
@@ -103,6 +116,7 @@ struct bt_trans {
 	enum bt_search_mode mode;
 	struct eb_spares spares;  /* filled by searches; bt_trans_end gives them back */
 	struct eb_cache *cache;   /* whose spares these are */
+	struct bt_lab *lab;       /* NULL, unless set after bt_trans_init */
 };
 
 void bt_trans_init(struct bt_trans *t, struct eb_cache *cache, uint64_t generation,

@@ -24,6 +24,7 @@
 /* What a descent says besides 0, 1 (miss) and errors. */
 #define NEED_LOCKS 2
 #define NEED_SPARES 3
+#define INJECTED 4
 
 /* Of one level, as the edit finds it. */
 struct facts {
@@ -109,8 +110,12 @@ static int copy_as_you_go(struct bt_trans *t, struct bt_path *path, struct chang
 	int root_level = path->live.root_level;
 	int err;
 
-	if (!bt_should_cow(t, bt_path_tree(path), *io_eb))
+	if (!bt_should_cow(t, bt_path_tree(path), *io_eb)) {
+		/* Written meanwhile, it would be copied the next time round. */
+		if (t->ops->touched)
+			t->ops->touched(t, bt_path_tree(path), *io_eb, NULL);
 		return 0;
+	}
 	if (!bt_locked(path, level) || (level < root_level && !bt_locked(path, level + 1))) {
 		ch->top = level < root_level ? level + 1 : level;
 		return NEED_LOCKS;
@@ -218,6 +223,11 @@ static int prepare_next(struct bt_trans *t, struct bt_tree *tree, struct change 
 	case NEED_SPARES:
 		bt_count(tree, bt_restarts_spares);
 		break;
+	case INJECTED:
+		bt_count(tree, bt_restarts_lab);
+		if (t->lab->between)
+			t->lab->between(t->lab->arg);
+		break;
 	case NEED_LOCKS:
 		if (leaf_grows(ch, nodesize) || leaf_shrinks(ch, nodesize))
 			eb_prefetch(t->cache, ch->siblings, ch->siblings_nr);
@@ -253,12 +263,21 @@ static int linux_top(enum bt_intent intent)
 	}
 }
 
+/* How often this search is to start over without need. */
+static unsigned injections(struct bt_trans *t)
+{
+	if (!t->lab || t->mode != BT_LINUX)
+		return 0;
+	return (atomic_fetch_add(&t->lab->searches, 1) + 1) % t->lab->every ? 0 : t->lab->times;
+}
+
 /* Down to the leaf, with all locks that the edit takes: *out_top is where they start. 0 or -errno.
  */
 static int lock_path(struct bt_trans *t, struct bt_tree *tree, struct change *ch,
 		     struct bt_path *path, int *out_top)
 {
 	bool first = t->mode == BT_TWO_PASS;
+	unsigned inject = injections(t);
 	int err;
 
 	for (;;) {
@@ -270,10 +289,15 @@ static int lock_path(struct bt_trans *t, struct bt_tree *tree, struct change *ch
 			err = NEED_SPARES;
 		if (!err) {
 			*out_top = reach(ch, path->live.root_level, bt_nodesize(tree));
-			if (*out_top <= ch->top)
+			if (*out_top <= ch->top && !inject)
 				return 0;
-			ch->top = *out_top;
-			err = NEED_LOCKS;
+			if (*out_top <= ch->top) {
+				inject--;
+				err = INJECTED;
+			} else {
+				ch->top = *out_top;
+				err = NEED_LOCKS;
+			}
 		}
 		bt_path_release(path);
 		if (err == NEED_LOCKS && !first)

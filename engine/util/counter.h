@@ -42,6 +42,7 @@
 	X(bt_restarts_read, "searches started over: a block had to be read")                     \
 	X(bt_restarts_level, "searches started over: locks from further up were needed")         \
 	X(bt_restarts_spares, "searches started over: the tree had grown, spares were short")    \
+	X(bt_restarts_lab, "searches started over: the laboratory wanted it")                    \
 	X(bt_restarts_root, "searches started over: the root moved meanwhile")                   \
 	X(file_read_bytes, "file bytes delivered")                                               \
 	X(file_readahead_bytes, "file bytes read ahead")                                         \

@@ -7,7 +7,7 @@
 #include "engine/util/fault.h"
 #include "engine/volume/raid.h"
 #include "tests/unit/plants.h"
-#include "tests/unit/volopen.h"
+#include "tests/unit/volshapes.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,66 +17,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define DATA BTRFS_BLOCK_GROUP_DATA
-#define LOGICAL (16ull << 20)
-
-static const struct shape {
-	uint64_t profile;
-	unsigned devs;
-	unsigned bears;
-} shapes[] = {
-	{ 0, 1, 0 },
-	{ BTRFS_BLOCK_GROUP_RAID0, 1, 0 },
-	{ BTRFS_BLOCK_GROUP_RAID0, 3, 0 },
-	{ BTRFS_BLOCK_GROUP_RAID1, 2, 1 },
-	{ BTRFS_BLOCK_GROUP_RAID1C3, 3, 2 },
-	{ BTRFS_BLOCK_GROUP_RAID1C4, 4, 3 },
-	{ BTRFS_BLOCK_GROUP_RAID10, 2, 1 },
-	{ BTRFS_BLOCK_GROUP_RAID10, 4, 1 },
-	{ BTRFS_BLOCK_GROUP_RAID10, 6, 1 },
-	{ BTRFS_BLOCK_GROUP_RAID5, 2, 1 },
-	{ BTRFS_BLOCK_GROUP_RAID5, 3, 1 },
-	{ BTRFS_BLOCK_GROUP_RAID5, 5, 1 },
-	{ BTRFS_BLOCK_GROUP_RAID6, 3, 2 },
-	{ BTRFS_BLOCK_GROUP_RAID6, 4, 2 },
-	{ BTRFS_BLOCK_GROUP_RAID6, 6, 2 },
-};
-#define NR_SHAPES (sizeof(shapes) / sizeof(shapes[0]))
-
-static struct counters counters;
-static const struct vol_opts degraded = { .degraded = true, .super_copy = -1 };
-static uint8_t *buf; /* room for any chunk */
-
-static uint32_t rnd_state = 1;
-static uint32_t rnd(uint32_t below)
-{
-	rnd_state = rnd_state * 1664525 + 1013904223;
-	return (rnd_state >> 8) % below;
-}
-
-static struct vb *make(const struct shape *s)
-{
-	struct vb *vb = vb_create(s->devs, 0xaa);
-
-	for (unsigned i = 0; i < s->devs; i++)
-		vb_write_super(vb, i, 0, NULL);
-	vb_add_chunk(vb, DATA | s->profile, LOGICAL, s->devs < 6 ? s->devs + 2 : 7);
-	return vb;
-}
-
-static struct vol *must_open(struct vb *vb, const struct vol_opts *opts)
-{
-	struct vol *v;
-
-	assert_int_equal(open_volume(vb, opts, NULL, &counters, &v), 0);
-	return v;
-}
-
-static bool right(uint64_t logical, const uint8_t *p, uint64_t len)
-{
-	return vb_verify(NULL, logical, p, (uint32_t)len);
-}
 
 /* Everything must be readable, in one go and in random pieces. */
 static void expect_all(struct vol *v, const struct vb_chunk *c, uint32_t unit)
@@ -159,8 +99,6 @@ static void test_dup(void **state)
 		vb_destroy(vb);
 	}
 }
-
-static const enum vb_state bad_states[] = { VB_MISSING, VB_GARBAGE, VB_LYING, VB_FAILING };
 
 /* Puts devices `which` into the states that the digits of `code` name, reads, and puts all back. */
 static void read_damaged(struct vb *vb, uint8_t **saved, const unsigned *which, unsigned nr,
@@ -346,112 +284,7 @@ static void test_one_sector(void **state)
 	vb_destroy(vb);
 }
 
-/* Units that begin in one stripe or chunk and end in the next, with devices bad. */
-static void test_spread(void **state)
-{
-	for (unsigned i = 0; i < NR_SHAPES; i++) {
-		const struct shape *s = &shapes[i];
-
-		for (unsigned bad = 0; bad <= (s->bears ? s->devs : 0); bad++) {
-			struct vb *vb = make(s);
-			struct vb_chunk *c = &vb->chunks[0];
-			uint64_t second = c->logical + c->len;
-			struct vol *v;
-
-			vb_add_chunk(vb, DATA | s->profile, second, 3);
-			if (bad)
-				vb_spoil(vb, bad - 1, bad_states[(bad + i) % 4]);
-			v = must_open(vb, &degraded);
-			assert_int_equal(vol_read(v, LOGICAL + 61440, buf, 7 * 16384, 16384,
-						  vb_verify, NULL, NULL),
-					 0);
-			assert_true(right(LOGICAL + 61440, buf, 7 * 16384));
-			assert_int_equal(vol_read(v, second - 4096, buf, 2 * 65536, 65536,
-						  vb_verify, NULL, NULL),
-					 0);
-			assert_true(right(second - 4096, buf, 2 * 65536));
-			/* What nothing maps. */
-			assert_int_equal(
-				vol_read(v, LOGICAL - 4096, buf, 8192, 4096, vb_verify, NULL, NULL),
-				-ENXIO);
-			assert_int_equal(vol_read(v, second + vb->chunks[1].len - 4096, buf, 8192,
-						  8192, vb_verify, NULL, NULL),
-					 -ENXIO);
-			vol_close(v);
-			vb_destroy(vb);
-		}
-	}
-}
-
-/* A spread unit whose halves are bad on different copies; and one that is lost. */
-static void test_spread_mixed(void **state)
-{
-	const struct shape s = { BTRFS_BLOCK_GROUP_RAID10, 4, 1 };
-	struct vb *vb = make(&s);
-	struct vb_chunk *c = &vb->chunks[0];
-	struct vol *v = must_open(vb, &degraded);
-
-	/* Ends of the first column's stripe, beginning of the second's. */
-	vb->devs[0].mem[c->physical[0] + 65535] ^= 1;
-	vb->devs[3].mem[c->physical[3]] ^= 1;
-	assert_int_equal(vol_read(v, LOGICAL + 57344, buf, 16384, 16384, vb_verify, NULL, NULL), 0);
-	assert_true(right(LOGICAL + 57344, buf, 16384));
-	vb->devs[2].mem[c->physical[2]] ^= 1;
-	assert_int_equal(vol_read(v, LOGICAL + 57344, buf, 16384, 16384, vb_verify, NULL, NULL),
-			 -EUCLEAN);
-	vol_close(v);
-	vb_destroy(vb);
-}
-
 /* A device that missed writes has good-looking old data: without a verify it must not be asked. */
-static bool never(void *arg, uint64_t logical, const void *p, uint32_t unit)
-{
-	(void)arg;
-	(void)logical;
-	(void)p;
-	(void)unit;
-	return false;
-}
-
-/* Hundreds of stripes make hundreds of guesses: what they are made from is read once. */
-static void test_spread_many_stripes(void **state)
-{
-	enum { STRIPES = 300 };
-	struct vb *vb = vb_create(1, 0xaa);
-	size_t size = sizeof(struct btrfs_chunk) + STRIPES * sizeof(struct btrfs_stripe);
-	struct btrfs_chunk *item = calloc(1, size);
-	struct vol_read_result res;
-	uint64_t before, bytes;
-	struct vol *v;
-
-	(void)state;
-	vb_write_super(vb, 0, 0, NULL);
-	v = must_open(vb, &degraded);
-	assert_non_null(item);
-	item->length = le64_make((STRIPES - 2) * (uint64_t)VB_STRIPE);
-	item->stripe_len = le64_make(VB_STRIPE);
-	item->type = le64_make(DATA | BTRFS_BLOCK_GROUP_RAID6);
-	item->num_stripes = le16_make(STRIPES);
-	item->sub_stripes = le16_make(1);
-	for (unsigned i = 0; i < STRIPES; i++) {
-		struct btrfs_stripe *s = &(&item->stripe)[i];
-
-		s->devid = le64_make(vb->devs[0].devid);
-		s->offset = le64_make((1 << 20) + 4096 * i % 65536);
-		memcpy(s->dev_uuid, vb->devs[0].uuid, 16);
-	}
-	assert_int_equal(vol_chunk_add(v, 2 * LOGICAL, item), 0);
-	before = counter_get(&counters, io_read_bytes);
-	assert_int_equal(vol_read(v, 2 * LOGICAL + 4096, buf, 65536, 65536, never, NULL, &res),
-			 -EUCLEAN);
-	bytes = counter_get(&counters, io_read_bytes) - before;
-	/* Each row twice over, and the unit's own bytes at each try. */
-	assert_in_range(bytes, 1, 2ull * STRIPES * 65536 + 1024 * 65536);
-	free(item);
-	vol_close(v);
-	vb_destroy(vb);
-}
-
 static void test_stale(void **state)
 {
 	for (unsigned i = 0; i < NR_SHAPES; i++) {
@@ -603,60 +436,6 @@ static void test_threads(void **state)
 	vb_destroy(vb);
 }
 
-/* ---- the arithmetic ---- */
-
-static uint8_t slow_mul(uint8_t a, uint8_t b)
-{
-	unsigned r = 0, x = a;
-
-	for (; b; b >>= 1, x <<= 1) {
-		if (x & 0x100)
-			x ^= 0x11d;
-		if (b & 1)
-			r ^= x;
-	}
-	return (uint8_t)r;
-}
-
-static void test_field(void **state)
-{
-	uint8_t src[300], dst[300], want[300];
-
-	for (unsigned a = 0; a < 256; a++)
-		for (unsigned b = 0; b < 256; b++)
-			assert_int_equal(raid_gf_mul((uint8_t)a, (uint8_t)b),
-					 slow_mul((uint8_t)a, (uint8_t)b));
-	for (unsigned a = 1; a < 256; a++)
-		assert_int_equal(slow_mul((uint8_t)a, raid_gf_inv((uint8_t)a)), 1);
-	assert_int_equal(raid_gf_exp(0), 1);
-	for (unsigned i = 0; i < 600; i++)
-		assert_int_equal(raid_gf_exp(i + 1), slow_mul(raid_gf_exp(i), 2));
-	for (uint32_t len = 0; len < 300; len++) {
-		uint8_t coef = (uint8_t)rnd(256);
-
-		for (unsigned i = 0; i < 300; i++) {
-			src[i] = (uint8_t)rnd(256);
-			dst[i] = want[i] = (uint8_t)rnd(256);
-			if (i < len)
-				want[i] ^= slow_mul(coef, src[i]);
-		}
-		raid_gf_add(dst, src, coef, len);
-		assert_memory_equal(dst, want, 300);
-	}
-}
-
-static void test_profiles(void **state)
-{
-	assert_string_equal(raid_profile(DATA)->name, "single");
-	assert_string_equal(raid_profile(DATA | BTRFS_BLOCK_GROUP_RAID1C3)->name, "RAID1C3");
-	assert_null(raid_profile(BTRFS_BLOCK_GROUP_RAID1 | BTRFS_BLOCK_GROUP_DUP));
-	for (unsigned i = 0; i < NR_SHAPES; i++)
-		assert_int_equal(raid_profile(shapes[i].profile)->tolerated, shapes[i].bears);
-	assert_int_equal(raid_data_stripes(raid_profile(BTRFS_BLOCK_GROUP_RAID10), 6, 2), 3);
-	assert_int_equal(raid_data_stripes(raid_profile(BTRFS_BLOCK_GROUP_RAID6), 6, 1), 4);
-	assert_int_equal(raid_data_stripes(raid_profile(BTRFS_BLOCK_GROUP_RAID1C4), 4, 1), 1);
-}
-
 #ifdef UBTRFS_PLANT
 /* Every shape that bears a device, with one that lies: how many are not read right? */
 static int wrong_shapes(void)
@@ -673,7 +452,8 @@ static int wrong_shapes(void)
 		if (open_volume(vb, &degraded, NULL, &counters, &v))
 			return -1;
 		memset(buf, 0, c->len);
-		wrong += vol_read(v, c->logical, buf, (uint32_t)c->len, 4096, vb_verify, NULL, NULL) ||
+		wrong += vol_read(v, c->logical, buf, (uint32_t)c->len, 4096, vb_verify, NULL,
+				  NULL) ||
 			 !right(c->logical, buf, c->len);
 		vol_close(v);
 		vb_destroy(vb);
@@ -689,28 +469,12 @@ static void test_plants(void **state)
 }
 #endif
 
-static int setup(void **state)
-{
-	buf = NULL;
-	return posix_memalign((void **)&buf, BDEV_ALIGN, 4u << 20);
-}
-
-static int teardown(void **state)
-{
-	free(buf);
-	bdev_rings_destroy();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_field),	  cmocka_unit_test(test_profiles),
 		cmocka_unit_test(test_whole),	  cmocka_unit_test(test_dup),
 		cmocka_unit_test(test_tolerated), cmocka_unit_test(test_beyond),
 		cmocka_unit_test(test_patchy),	  cmocka_unit_test(test_one_sector),
-		cmocka_unit_test(test_spread),	  cmocka_unit_test(test_spread_mixed),
-		cmocka_unit_test(test_spread_many_stripes),
 #ifdef UBTRFS_PLANT
 		cmocka_unit_test(test_plants),
 #endif
@@ -718,5 +482,5 @@ int main(void)
 		cmocka_unit_test(test_faults),	  cmocka_unit_test(test_threads),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, shapes_setup, shapes_teardown);
 }
