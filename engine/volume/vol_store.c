@@ -47,16 +47,20 @@ static bool expected_generation(const struct vol_dev *dev, uint64_t generation)
 	return generation == dev->generation || (dev->tried && generation == dev->tried);
 }
 
-/* Has anybody else written a superblock since we did? An unreadable one is for the write to find. */
+/*
+ * Has anybody else written a superblock since we did? The first valid copy tells, as it does at
+ * opening: after a power cut in the middle of a store further copies may be newer, and that is no
+ * other writer. An unreadable one is for the write to find.
+ */
 static int look(struct vol *v, const struct vol_dev *dev)
 {
 	struct btrfs_check_error err;
 	struct btrfs_super_block sb;
-	uint64_t newest = 0;
+	uint64_t found = 0;
 	bool unreadable = false;
 	char what[100];
 
-	for (int copy = 0; copy < BTRFS_SUPER_MIRROR_MAX; copy++) {
+	for (int copy = 0; copy < BTRFS_SUPER_MIRROR_MAX && !found; copy++) {
 		int ret = super_read_copy(dev->bdev, copy, v->opts.ignore_csum, &sb, &err);
 		bool ours = !ret && !memcmp(sb.fsid, v->super.fsid, sizeof(sb.fsid)) &&
 			    !memcmp(sb.dev_item.uuid, dev->uuid, sizeof(dev->uuid));
@@ -64,15 +68,15 @@ static int look(struct vol *v, const struct vol_dev *dev)
 		unreadable = unreadable || ret == -EIO;
 		if (!ret && !ours && copy == 0)
 			return is_another(v, dev, "it holds another filesystem");
-		if (ours && le64_get(sb.generation) > newest)
-			newest = le64_get(sb.generation);
+		if (ours)
+			found = le64_get(sb.generation);
 	}
-	if (!newest)
+	if (!found)
 		return unreadable ? 0 : is_another(v, dev, "its superblock is gone");
-	if (expected_generation(dev, newest))
+	if (expected_generation(dev, found))
 		return 0;
 	snprintf(what, sizeof(what), "its superblock is of generation %llu, ours was of %llu",
-		 (unsigned long long)newest, (unsigned long long)dev->generation);
+		 (unsigned long long)found, (unsigned long long)dev->generation);
 	return is_another(v, dev, what);
 }
 
