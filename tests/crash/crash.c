@@ -69,10 +69,10 @@ static int sweep(void)
 		for (; j.states < opt.states && j.wrong < MAX_TOLD && empty < 3; nr++)
 			empty = judge_round(nr, &j) ? 0 : empty + 1;
 	}
-	printf("%s: seed %llu: %llu crash states of %u rounds, %llu without the last commit, %llu judged by "
+	printf("%s: seed %llu: %llu crash states of %u rounds, %llu with a commit since the last sync, %llu judged by "
 	       "btrfs check twice, %llu without a whole superblock; %llu wrong\n",
 	       opt.image, (unsigned long long)opt.seed, (unsigned long long)j.states, nr,
-	       (unsigned long long)j.commits_lost, (unsigned long long)j.checked,
+	       (unsigned long long)j.new_commits, (unsigned long long)j.checked,
 	       (unsigned long long)j.torn_out, (unsigned long long)j.wrong);
 	return j.wrong != 0 || empty;
 }

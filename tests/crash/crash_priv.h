@@ -41,7 +41,7 @@ void round_free(struct round *r);
 
 struct judged {
 	uint64_t states, written, checked, torn_out, wrong;
-	uint64_t commits_lost; /* found without the commit that was under way */
+	uint64_t new_commits; /* found with a commit since the last sync */
 };
 
 /* Makes a crash state of one moment and holds it against what may be found. Prints what is wrong.

@@ -49,7 +49,7 @@ static void bounds(struct judging *j, uint64_t time)
 			j->low = i;
 }
 
-static bool allowed(const struct judging *j, const struct world_state *st, unsigned *out_at)
+static bool allowed(const struct judging *j, const struct world_state *st)
 {
 	const struct moment *m = j->r->moments;
 
@@ -58,14 +58,13 @@ static bool allowed(const struct judging *j, const struct world_state *st, unsig
 			      m[i].generation != m[i - 1].generation ||
 			      m[i].generation != m[i + 1].generation;
 
-		*out_at = i;
 		if ((commit || j->r->o->threads) && world_same(st, &m[i].st))
 			return true;
 	}
 	return false;
 }
 
-static void compare(struct judging *j, struct eng_fs *fs, const char *how, unsigned *out_at)
+static void compare(struct judging *j, struct eng_fs *fs, const char *how)
 {
 	struct shadow *got[WORLD_DIRS];
 	struct world_state st;
@@ -73,7 +72,7 @@ static void compare(struct judging *j, struct eng_fs *fs, const char *how, unsig
 
 	if (err) {
 		wrong(j, "%s: reading it failed: %s", how, strerrorname_np(-err));
-	} else if (!allowed(j, &st, out_at)) {
+	} else if (!allowed(j, &st)) {
 		const struct moment *m = j->r->moments;
 		unsigned other = 0;
 
@@ -108,11 +107,19 @@ static void go_on(struct judging *j, struct world *w, uint64_t seed)
 		wrong(j, "going on: %s", strerrorname_np(-err));
 }
 
+/* Found with the commit that was under way, or one since the last sync. */
+static bool has_new_commit(const struct judging *j, struct eng_fs *fs)
+{
+	struct eng_fs_info info;
+
+	eng_fs_info(fs, &info);
+	return info.generation > j->r->moments[j->low].generation;
+}
+
 static void look(struct judging *j, bool writable, uint64_t seed, struct judged *all)
 {
 	const char *how = writable ? "writable" : "read-only";
 	struct world w = { 0 };
-	unsigned at = 0;
 	int err;
 
 	err = world_open(&w, simdisk_blk(j->crash, 0), writable, j->r->cache);
@@ -122,9 +129,9 @@ static void look(struct judging *j, bool writable, uint64_t seed, struct judged 
 		err = lab_verify(w.fs);
 		if (err)
 			wrong(j, "%s: verifying it failed: %s", how, strerrorname_np(-err));
-		compare(j, w.fs, how, &at);
-		if (!writable && !j->what[0] && at < j->now)
-			all->commits_lost++;
+		compare(j, w.fs, how);
+		if (!writable && !j->what[0])
+			all->new_commits += has_new_commit(j, w.fs);
 		if (writable && seed % 4 == 0 && !j->what[0])
 			go_on(j, &w, seed);
 	}

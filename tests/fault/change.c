@@ -56,6 +56,7 @@ struct trial {
 	struct world_state at[2 * STEPS + 8];
 	unsigned nr, low; /* states, and the one that was synced last */
 	bool read_only, fired, refused;
+	bool unsure; /* a commit failed: the next call tells whether it was aborted */
 	char wrong[1500];
 };
 
@@ -117,22 +118,28 @@ static void note(struct trial *t, bool synced)
 }
 
 /* What a call answered, where it should have answered well. */
-static void judge_answer(struct trial *t, const char *what, int got)
+static void judge_answer(struct trial *t, const char *what, int got, bool commit)
 {
+	/* A commit says why there are no more commits. */
+	bool says_why = commit && got == -t->kind->err;
+
 	if (t->read_only) {
-		if (got != -EROFS)
+		if (got != -EROFS && !says_why)
 			wrong(t, "%s: %s after EROFS", what,
 			      got ? strerrorname_np(-got) : "success");
 		return;
 	}
-	if (!got)
+	if (!got) {
+		t->unsure = false;
 		return;
+	}
 	if (!has_fired(t))
 		wrong(t, "%s: %s before anything failed", what, strerrorname_np(-got));
-	else if (got == -EROFS)
+	else if (got == -EROFS || (t->unsure && says_why))
 		t->read_only = true;
 	else if (got != -t->kind->err)
 		wrong(t, "%s: %s", what, strerrorname_np(-got));
+	t->unsure = commit;
 	t->refused = true;
 }
 
@@ -146,7 +153,7 @@ static void step(struct trial *t)
 		return;
 	if (got && wander_right(s) && !t->read_only)
 		return;
-	judge_answer(t, s->text, got);
+	judge_answer(t, s->text, got, false);
 }
 
 static void work(struct trial *t)
@@ -163,7 +170,7 @@ static void work(struct trial *t)
 		if (i % 15 == 14) {
 			int got = eng_sync(t->w.fs);
 
-			judge_answer(t, "eng_sync", got);
+			judge_answer(t, "eng_sync", got, true);
 			if (!got)
 				note(t, true);
 		}
@@ -177,7 +184,11 @@ static void afterwards(struct trial *t)
 	struct world_state st;
 	int err = eng_sync(t->w.fs);
 
-	judge_answer(t, "eng_sync at the end", err);
+	judge_answer(t, "eng_sync at the end", err, true);
+	if (err && t->unsure && !t->read_only) {
+		err = eng_sync(t->w.fs);
+		judge_answer(t, "eng_sync again", err, true);
+	}
 	if (!err)
 		note(t, true);
 	err = world_look(t->w.fs, got, &st);
@@ -345,7 +356,7 @@ static uint64_t sweep(const struct kind *kind)
 	for (uint64_t n = 1 + (step_by > 1 ? arg.seed % STEP : 0); n <= total && t.wrong < MAX_TOLD;
 	     n += step_by)
 		run_case(kind, n, &t);
-	printf("%llu cases over %llu %ss: %llu with a refusal, %llu turned read-only, %llu judged by btrfs "
+	printf("%llu cases over %llu of %s: %llu with a refusal, %llu turned read-only, %llu judged by btrfs "
 	       "check, %llu wrong\n",
 	       (unsigned long long)t.cases, (unsigned long long)total, kind->name,
 	       (unsigned long long)t.refused, (unsigned long long)t.read_only,

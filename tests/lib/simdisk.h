@@ -49,7 +49,8 @@ const char *simdisk_id(const struct simdisk *d);
 
 /*
  * From now on, keeps forks: of the moments [from, to) (as simdisk_now counts, after the write) an even
- * sample of at most `max`, chosen by `seed`. What was tracked before is dropped; max 0 ends it.
+ * sample of at most `max`, chosen by `seed`; those of superblock writes ten times as often. What was
+ * tracked before is dropped; max 0 ends it.
  */
 void simdisk_track(struct simdisk *d, uint64_t from, uint64_t to, unsigned max, uint64_t seed);
 unsigned simdisk_tracked(const struct simdisk *d);

@@ -15,6 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* How many times as often as others the moments of superblock writes are kept. */
+#define SUPER_WEIGHT 10
+
 struct simdisk *simdisk_shape(const struct simdisk *d)
 {
 	uint64_t bytes[SIMDISK_MAX];
@@ -77,12 +80,12 @@ static bool is_super(const struct pend *w)
 }
 
 enum way {
-	WAY_PREFIX,    /* the first so many, and no more */
-	WAY_HALF,      /* each by the toss of a coin */
-	WAY_LOSE_ONE,  /* all but one */
-	WAY_KEEP_ONE,  /* one */
-	WAY_SHUFFLED,  /* half of them, in any order, torn */
-	WAY_SUPERS,    /* all superblocks, few others */
+	WAY_PREFIX,   /* the first so many, and no more */
+	WAY_HALF,     /* each by the toss of a coin */
+	WAY_LOSE_ONE, /* all but one */
+	WAY_KEEP_ONE, /* one */
+	WAY_SHUFFLED, /* half of them, in any order, torn */
+	WAY_SUPERS,   /* all superblocks, few others */
 	WAY_NR,
 };
 
@@ -161,8 +164,8 @@ struct simdisk *simdisk_crash(struct simdisk *d, uint64_t seed, unsigned flags)
 	f->nr_pending = 0;
 	for (unsigned i = 0; i < f->nr; i++)
 		copy_pages(&f->members[i].durable, &f->members[i].now);
-	snprintf(f->id, sizeof(f->id), "crash at write %llu, seed %llu", (unsigned long long)f->time,
-		 (unsigned long long)seed);
+	snprintf(f->id, sizeof(f->id), "crash at write %llu, seed %llu",
+		 (unsigned long long)f->time, (unsigned long long)seed);
 	return f;
 }
 
@@ -189,14 +192,11 @@ void simdisk_track(struct simdisk *d, uint64_t from, uint64_t to, unsigned max, 
 	free(old);
 }
 
-void simdisk_track_locked(struct simdisk *d)
+/* Each moment so far has the same chance to be in the sample, once for each time it is offered. */
+static void offer(struct simdisk *d)
 {
-	uint64_t slot = d->track_seen;
+	uint64_t slot = d->track_seen++;
 
-	if (!d->track_max || d->time < d->track_from || d->time >= d->track_to)
-		return;
-	d->track_seen++;
-	/* Each moment so far has the same chance to be in the sample. */
 	if (slot >= d->track_max)
 		slot = sim_below(&d->track_rng, d->track_seen);
 	if (slot >= d->track_max)
@@ -206,6 +206,19 @@ void simdisk_track_locked(struct simdisk *d)
 	else
 		d->nr_states++;
 	d->states[slot] = simdisk_fork_locked(d);
+}
+
+void simdisk_track_locked(struct simdisk *d)
+{
+	unsigned times = 1;
+
+	if (!d->track_max || d->time < d->track_from || d->time >= d->track_to)
+		return;
+	/* Few of many writes; and what commits do is decided at them. */
+	if (d->nr_pending && is_super(d->pending[d->nr_pending - 1].w))
+		times = SUPER_WEIGHT;
+	while (times--)
+		offer(d);
 }
 
 unsigned simdisk_tracked(const struct simdisk *d)
