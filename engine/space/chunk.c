@@ -21,7 +21,6 @@
 #include <string.h>
 
 #define STRIPE_LEN 65536u
-#define MIB (1ULL << 20)
 
 /* ---- the pending ones ---- */
 
@@ -276,49 +275,87 @@ static unsigned devices_of(struct space_fs *fs, const struct space_info *si)
 	return nr;
 }
 
-int chunk_alloc_now(struct space_trans *st, uint64_t type)
+/* Under the allocator's lock. */
+static int alloc_locked(struct space_trans *st, struct space_info *si)
 {
 	struct space_fs *fs = st->fs;
-	struct space_info *si = space_info_find(fs->sp, type);
-	uint64_t bytes;
-	int err;
+	uint64_t bytes = chunk_items_bytes(fs, devices_of(fs, si));
+	int err = chunk_items_reserve(st, bytes);
 
-	if (!si)
-		return -ENOSPC;
-	dev_space_lock(fs->devs);
-	bytes = chunk_items_bytes(fs, devices_of(fs, si));
-	err = chunk_items_reserve(st, bytes);
-	if (!err) {
-		err = birth(st, type, bytes);
-		if (err)
-			chunk_items_release(fs, bytes);
-	}
+	if (err)
+		return err;
+	err = birth(st, si->flags, bytes);
+	if (err)
+		chunk_items_release(fs, bytes);
 	pthread_mutex_lock(&si->lock);
+	/* Until device space comes back, or a group; see space_set_unallocated. */
 	si->full = err == -ENOSPC;
 	si->force_alloc = false;
 	pthread_mutex_unlock(&si->lock);
-	dev_space_unlock(fs->devs);
+	return err;
+}
+
+static uint64_t total_of(struct space_info *si)
+{
+	uint64_t total;
+
+	pthread_mutex_lock(&si->lock);
+	total = si->total;
+	pthread_mutex_unlock(&si->lock);
+	return total;
+}
+
+int chunk_alloc_now(struct space_trans *st, uint64_t type)
+{
+	struct space_info *si = space_info_find(st->fs->sp, type);
+	uint64_t before;
+	int err = 0;
+
+	if (!si)
+		return -ENOSPC;
+	before = total_of(si);
+	dev_space_lock(st->fs->devs);
+	/* Of several that ran out together one is enough. */
+	if (total_of(si) <= before)
+		err = alloc_locked(st, si);
+	dev_space_unlock(st->fs->devs);
 	return err;
 }
 
 /* ---- when ---- */
 
 /* Linux's thresholds: four fifths full, in metadata with what the global reserve would take. */
-static bool wanted(struct space_fs *fs, struct space_info *si, bool force)
+static bool wanted(struct space_fs *fs, struct space_info *si, bool force, bool *out_full)
 {
 	uint64_t used;
 	bool want;
 
 	pthread_mutex_lock(&si->lock);
-	used = space_used_locked(si, false) + 2 * MIB;
+	used = space_used_locked(si, false) + CHUNK_MARGIN;
 	if (si->flags & BTRFS_BLOCK_GROUP_METADATA)
 		used += fs->rsv->global.size;
 	want = force || si->force_alloc || used >= si->total / 10 * 8;
+	*out_full = si->full;
 	pthread_mutex_unlock(&si->lock);
 	return want;
 }
 
 int chunk_alloc_if_needed(struct space_trans *st, struct space_info *si, bool force)
 {
-	return wanted(st->fs, si, force) ? chunk_alloc_now(st, si->flags) : 0;
+	struct space_fs *fs = st->fs;
+	uint64_t before = total_of(si);
+	bool full;
+	int err = 0;
+
+	if (!wanted(fs, si, force, &full))
+		return 0;
+	if (full)
+		return -ENOSPC;
+	dev_space_lock(fs->devs);
+	/* Whoever waited for another one's chunk has what he wanted, unless there is still too
+	 * little. */
+	if (wanted(fs, si, force && total_of(si) <= before, &full))
+		err = alloc_locked(st, si);
+	dev_space_unlock(fs->devs);
+	return err;
 }

@@ -9,6 +9,9 @@
 /* What a superblock's array can hold of one chunk; more than any profile that is allocated gets. */
 #define CHUNK_MAX_STRIPES 58
 
+/* A type that has less than this beyond four fifths in use gets a chunk, as in Linux. */
+#define CHUNK_MARGIN (2ULL << 20)
+
 /* Where a new chunk will lie. */
 struct chunk_place {
 	uint64_t devid;

@@ -61,9 +61,11 @@ static bool others_suffice(struct space_fs *fs, struct block_group *bg)
 	if (fs->rsv->global.si == si && fs->rsv->global.size > fs->rsv->global.reserved)
 		missing = fs->rsv->global.size - fs->rsv->global.reserved;
 	need = space_used_locked(si, true) - (bg->ro ? bg->len : bg->super) + missing;
-	ok = need <= si->total - bg->len;
-	/* Not to be allocated again at once: less than four fifths of what is left is in use. */
-	ok = ok && need <= (si->total - bg->len) / 10 * 8;
+	if (si->flags & BTRFS_BLOCK_GROUP_SYSTEM)
+		need += 4 * chunk_items_bytes(fs, 1);
+	/* Lest it be allocated again at once. */
+	need += CHUNK_MARGIN;
+	ok = need < (si->total - bg->len) / 10 * 8;
 	pthread_mutex_unlock(&si->lock);
 	return ok;
 }
