@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Random work by many threads, held against models, on one image by turns through the kernel's
- * mount of it and through our engine. It is told what to do by lines on stdin and answers each with
- * a line, "ok …" or "FAILED …"; the models live as long as it does, so that what one side did is
+ * mount of it and through our engine. It is told what to do by lines on stdin and answers each with a
+ * line, "ok ..." or "FAILED ..."; the models live as long as it does, so that what one side did is
  * judged through the other.
  *
- *   limits NODESIZE                    of the filesystem; before the first set
- *   set NAME PATH THREADS              models of PATH/t0…, empty directories, and PATH/s, which all
- * share; made if missing snapshot NAME NEW PATH             the set as it is now is also at PATH,
- * in a snapshot drop NAME posix MOUNT OPS SEED NAME...       OPS random operations, by all threads
- * of these sets at once engine IMAGE OPS SEED NAME... verify-posix MOUNT NAME...         is
- * everything there as the models have it? verify-engine IMAGE NAME... script-posix DIR OPS SEED MIX
- * one thread, no set; a script that fails is shrunk and printed
+ * - limits NODESIZE: of the filesystem; before the first set
+ * - set NAME PATH THREADS: models of the empty directories PATH/t0, PATH/t1..., and PATH/s, which all
+ *   share; made when they are first worked in
+ * - snapshot NAME NEW PATH: as it is now the set is also at PATH, in a snapshot
+ * - drop NAME
+ * - posix MOUNT OPS SEED NAME...: OPS random operations, by all threads of these sets at once
+ * - engine IMAGE OPS SEED NAME...
+ * - options [cache=BYTES] [commit=SECONDS] [policy=N] [linux=0|1]: of our engine's next openings
+ * - verify-posix MOUNT NAME...: is everything there as the models have it?
+ * - verify-engine IMAGE NAME...
+ * - script-posix DIR OPS SEED MIX: one thread, no set; a script that fails is shrunk and printed
  */
 #include <errno.h>
 #include <linux/fs.h>
@@ -25,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/lab.h"
+#include "tests/lib/backend_engine.h"
 #include "tests/lib/backend_posix.h"
 #include "tests/lib/blk.h"
 #include "tests/lib/opgen.h"
@@ -55,6 +61,7 @@ struct worker {
 
 static struct set sets[SETS];
 static struct model_limits limits = { .nodesize = 16384 };
+static struct eng_open_opts open_opts = { .writable = true, .threads = 2 * THREADS, .workers = -1, .commit_sec = 1 };
 static atomic_bool stop;
 
 static __attribute__((format(printf, 1, 2))) bool failed(const char *form, ...)
@@ -110,6 +117,45 @@ static struct backend *open_posix(const char *mount, const struct set *s, unsign
 	snprintf(shared, sizeof(shared), "%s/%s/s", mount, s->path);
 	mkdir(shared, 0755);
 	return backend_posix(dir, shared);
+}
+
+/* A directory, made if it is missing. */
+static int engine_dir(struct eng_fs *fs, struct eng_ino dir, const char *name, struct eng_ino *out_id)
+{
+	const struct eng_new what = { .mode = S_IFDIR | 0755 };
+	struct eng_attr a;
+	int err = eng_create(fs, dir, name, strlen(name), &what, &a);
+
+	if (err == -EEXIST)
+		err = eng_lookup(fs, dir, name, strlen(name), &a);
+	*out_id = a.id;
+	return err;
+}
+
+static struct backend *open_engine(struct eng_fs *fs, const struct set *s, unsigned nr)
+{
+	struct eng_ino top, dir, shared;
+	struct eng_attr a;
+	char name[16];
+	int err = eng_subvol_root(fs, 5, &top);
+
+	if (!err)
+		err = eng_path_lookup(fs, top, s->path, &a);
+	if (err == -ENOENT && !strchr(s->path, '/'))
+		err = engine_dir(fs, top, s->path, &a.id);
+	sprintf(name, "t%u", nr);
+	if (!err)
+		err = engine_dir(fs, a.id, name, &dir);
+	if (!err)
+		err = engine_dir(fs, a.id, "s", &shared);
+	errno = -err;
+	return err ? NULL : backend_engine(fs, dir, &shared);
+}
+
+static void hear(void *arg, enum eng_msg_level level, const char *text)
+{
+	if (level <= ENG_MSG_WARN)
+		fprintf(stderr, "engine: %s\n", text);
 }
 
 /* ---- working ---- */
@@ -226,8 +272,8 @@ static void prepare(struct worker *w, struct set *s, unsigned nr, uint64_t ops, 
 	};
 }
 
-/* All threads of the sets named; `engine`: the opened filesystem, or NULL for the mount `where`. */
-static bool run(const char *where, void *engine, uint64_t ops, uint64_t seed, char **names,
+/* All threads of the sets named; `fs`: the opened filesystem, or NULL for the mount `where`. */
+static bool run(const char *where, struct eng_fs *fs, uint64_t ops, uint64_t seed, char **names,
 		unsigned nr)
 {
 	struct worker w[SETS * THREADS];
@@ -241,8 +287,8 @@ static bool run(const char *where, void *engine, uint64_t ops, uint64_t seed, ch
 		struct set *s = find_set(names[i]);
 
 		for (unsigned t = 0; s && t < s->threads; t++) {
-			prepare(&w[workers], s, t, ops / all, seed, engine ? INLINE_MAX : 0);
-			w[workers].backend = open_posix(where, s, t);
+			prepare(&w[workers], s, t, ops / all, seed, fs ? INLINE_MAX : 0);
+			w[workers].backend = fs ? open_engine(fs, s, t) : open_posix(where, s, t);
 			if (!w[workers++].backend)
 				return failed("%s/%s/t%u: %s", where, s->path, t, strerror(errno));
 		}
@@ -273,6 +319,47 @@ static bool run(const char *where, void *engine, uint64_t ops, uint64_t seed, ch
 		       (double)(to.tv_sec - from.tv_sec) +
 			       (double)(to.tv_nsec - from.tv_nsec) / 1e9);
 	return good;
+}
+
+static bool run_engine(const char *image, uint64_t ops, uint64_t seed, char **names, unsigned nr)
+{
+	struct eng_open_opts opts = open_opts;
+	struct eng_fs *fs;
+	bool good;
+	int err;
+
+	opts.devices = &image;
+	opts.nr_devices = 1;
+	opts.message = hear;
+	err = eng_open(&opts, &fs);
+	if (err)
+		return failed("%s: does not open: %s", image, strerrorname_np(-err));
+	good = run(NULL, fs, ops, seed, names, nr);
+	eng_close(fs);
+	return good;
+}
+
+static bool do_options(char **words, unsigned nr)
+{
+	struct lab_opts lab = { 0 };
+
+	for (unsigned i = 1; i < nr; i++) {
+		const char *eq = strchr(words[i], '=');
+		const unsigned long long value = eq ? strtoull(eq + 1, NULL, 0) : 0;
+
+		if (!strncmp(words[i], "cache=", 6))
+			open_opts.metadata_cache = value;
+		else if (!strncmp(words[i], "commit=", 7))
+			open_opts.commit_sec = (unsigned)value;
+		else if (!strncmp(words[i], "policy=", 7))
+			lab.policy = (enum lab_policy)value;
+		else if (!strncmp(words[i], "linux=", 6))
+			lab.search_linux = value;
+		else
+			return failed("no option %s", words[i]);
+	}
+	lab_set_opts(&lab);
+	return ok();
 }
 
 /* ---- one thread ---- */
@@ -399,6 +486,12 @@ static bool command(char **w, unsigned nr)
 			   nr - 4);
 	if (!strcmp(w[0], "verify-posix") && nr > 2)
 		return run(w[1], NULL, 0, 0, w + 2, nr - 2);
+	if (!strcmp(w[0], "engine") && nr > 4)
+		return run_engine(w[1], strtoull(w[2], NULL, 0), strtoull(w[3], NULL, 0), w + 4, nr - 4);
+	if (!strcmp(w[0], "verify-engine") && nr > 2)
+		return run_engine(w[1], 0, 0, w + 2, nr - 2);
+	if (!strcmp(w[0], "options"))
+		return do_options(w, nr);
 	if (!strcmp(w[0], "script-posix") && nr == 5)
 		return script_posix(w[1], strtoull(w[2], NULL, 0), strtoull(w[3], NULL, 0), w[4]);
 	return failed("not understood: %s", w[0]);

@@ -464,6 +464,16 @@ static int do_hold(struct posix *p, const struct op *op, struct res *res)
 	return put_attr(*slot, res);
 }
 
+static int drop_slots(struct posix *p)
+{
+	for (unsigned i = 0; i < OP_SLOTS; i++) {
+		if (p->slots[i] >= 0)
+			close(p->slots[i]);
+		p->slots[i] = -1;
+	}
+	return 0;
+}
+
 static int apply(struct posix *p, const struct op *op, struct res *res)
 {
 	int fd, err;
@@ -488,6 +498,8 @@ static int apply(struct posix *p, const struct op *op, struct res *res)
 	case OP_HOLD:
 	case OP_DROP:
 		return do_hold(p, op, res);
+	case OP_REOPEN:
+		return drop_slots(p);
 	default:
 		break;
 	}
@@ -514,9 +526,7 @@ static void posix_destroy(struct backend *b)
 {
 	struct posix *p = (struct posix *)b;
 
-	for (unsigned i = 0; i < OP_SLOTS; i++)
-		if (p->slots[i] >= 0)
-			close(p->slots[i]);
+	drop_slots(p);
 	close(p->top);
 	if (p->shared >= 0)
 		close(p->shared);

@@ -28,6 +28,7 @@ static model_op *const table[OP_KINDS] = {
 	[OP_READLINK] = model_op_readlink,   [OP_GETXATTR] = model_op_getxattr,
 	[OP_LISTXATTR] = model_op_listxattr, [OP_HOLD] = model_op_hold,
 	[OP_DROP] = model_op_drop,
+	[OP_REOPEN] = model_op_reopen,
 };
 
 static __attribute__((format(printf, 2, 3))) bool wrong(struct model *m, const char *form, ...)
@@ -288,19 +289,6 @@ static bool look_below(struct verify *v, struct model_inode *dir)
 			strcpy(v->path, dir->shared ? "$" : ".");
 	}
 	return true;
-}
-
-void model_drop_slots(struct model *m)
-{
-	for (unsigned k = 0; k < OP_SLOTS; k++) {
-		struct model_inode *i = m->slots[k];
-
-		m->slots[k] = NULL;
-		if (i) {
-			i->holds--;
-			model_release(m, i);
-		}
-	}
 }
 
 bool model_verify(struct model *m, struct backend *b)

@@ -120,10 +120,12 @@ static int xattr_fits(const struct model *m, const struct model_inode *i,
 	for (uint32_t k = 0; k < i->xattrs_nr; k++)
 		if (i->xattrs[k].hash == hash)
 			before += HEAD + (uint32_t)strlen(i->xattrs[k].name) + i->xattrs[k].len;
-	if (!before || before + HEAD + name_len + len + 2 * ITEM <= LEAF_BYTES(m))
+	before += before ? HEAD + name_len + len : 0;
+	if (before + 2 * ITEM <= LEAF_BYTES(m))
 		return 0;
+	/* Linux asks for room for another item's head. */
 	if (!x)
-		return -ENOSPC;
+		return before + ITEM <= LEAF_BYTES(m) && !hint ? 0 : -ENOSPC;
 	/* Linux replaces only what it could also have added, or where the leaf happens to have
 	 * room. */
 	return len > x->len && hint == -ENOSPC ? -ENOSPC : 0;
@@ -452,5 +454,25 @@ int model_op_drop(struct model *m, const struct op *op, int hint, const struct o
 	m->slots[op->n[0]] = NULL;
 	i->holds--;
 	model_release(m, i);
+	return 0;
+}
+
+void model_drop_slots(struct model *m)
+{
+	for (unsigned k = 0; k < OP_SLOTS; k++) {
+		struct model_inode *i = m->slots[k];
+
+		m->slots[k] = NULL;
+		if (i) {
+			i->holds--;
+			model_release(m, i);
+		}
+	}
+}
+
+int model_op_reopen(struct model *m, const struct op *op, int hint, const struct op_time *began,
+		    struct want *want)
+{
+	model_drop_slots(m);
 	return 0;
 }

@@ -209,7 +209,8 @@ static bool below(const struct model_inode *i, const struct model_inode *dir)
 }
 
 /* All that Linux checks before it does anything. 1: nothing is to be done. */
-static int rename_check(struct model *m, const struct op *op, struct side *from, struct side *to)
+static int rename_check(struct model *m, const struct op *op, int hint, struct side *from,
+			struct side *to)
 {
 	int err;
 
@@ -218,6 +219,9 @@ static int rename_check(struct model *m, const struct op *op, struct side *from,
 	err = model_parent(m, op->path, &from->dir, from->name, &from->len);
 	if (!err)
 		err = model_parent(m, op->to, &to->dir, to->name, &to->len);
+	/* Which of two things is wrong is seen first does not matter. */
+	if (!err && hint == -ENAMETOOLONG && (from->len > 255 || to->len > 255))
+		return hint;
 	if (!err)
 		err = model_child(from->dir, from->name, from->len, &from->inode);
 	if (err)
@@ -229,8 +233,12 @@ static int rename_check(struct model *m, const struct op *op, struct side *from,
 		return -EEXIST;
 	if (S_ISDIR(from->inode->mode) && below(to->dir, from->inode))
 		return -EINVAL;
-	if (to->inode && S_ISDIR(to->inode->mode) && below(from->dir, to->inode))
-		return op->flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
+	if (to->inode && S_ISDIR(to->inode->mode) && below(from->dir, to->inode)) {
+		if (op->flags & RENAME_EXCHANGE)
+			return -EINVAL;
+		/* Linux sees that before a filesystem is asked; by itself one may say this too. */
+		return hint == -EISDIR && !S_ISDIR(from->inode->mode) ? hint : -ENOTEMPTY;
+	}
 	if (from->inode == to->inode)
 		return 1;
 	if (!to->inode || op->flags & RENAME_EXCHANGE)
@@ -251,7 +259,7 @@ int model_op_rename(struct model *m, const struct op *op, int hint, const struct
 		    struct want *want)
 {
 	struct side from = { 0 }, to = { 0 };
-	int err = rename_check(m, op, &from, &to);
+	int err = rename_check(m, op, hint, &from, &to);
 
 	if (err)
 		return err < 0 ? err : 0;

@@ -43,7 +43,8 @@ model_op model_op_new, model_op_link, model_op_unlink, model_op_rmdir, model_op_
 model_op model_op_chmod, model_op_chown, model_op_utimes, model_op_chattr, model_op_setxattr,
 	model_op_rmxattr, model_op_setprop, model_op_rmprop, model_op_write, model_op_truncate;
 model_op model_op_sync, model_op_stat, model_op_readdir, model_op_read, model_op_readlink,
-	model_op_getxattr, model_op_listxattr, model_op_hold, model_op_drop;
+	model_op_getxattr, model_op_listxattr, model_op_hold, model_op_drop,
+	model_op_reopen;
 
 static inline void model_since(struct model_time *t, const struct op_time *began)
 {

@@ -45,6 +45,7 @@ static const struct {
 	[OP_LISTXATTR] = { "listxattr", "p" },
 	[OP_HOLD] = { "hold", "dp" },
 	[OP_DROP] = { "drop", "d" },
+	[OP_REOPEN] = { "reopen", "" },
 };
 
 const char *op_kind_name(enum op_kind kind)

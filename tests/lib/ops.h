@@ -48,6 +48,7 @@ enum op_kind {
 	OP_LISTXATTR,
 	OP_HOLD, /* slot, path: keeps what is there open */
 	OP_DROP, /* slot */
+	OP_REOPEN, /* nothing is held any more; what runs a script may open the filesystem anew */
 	OP_KINDS,
 };
 
