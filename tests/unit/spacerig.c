@@ -81,7 +81,7 @@ void rig_begin(struct rig *r, struct space_trans *st, unsigned items)
 {
 	int err = begin(r, st, items);
 
-	if (err) {
+	for (unsigned tries = 0; err && tries < 100; tries++) {
 		/* As the rows of reclaim do: what is delayed has large promises. */
 		if (begin(r, st, 0) || dref_run(st, UINT_MAX, true))
 			rig_wrong("running references to get space: %s", r->v->heard.last);

@@ -55,18 +55,36 @@ static struct btrfs_key place_of(uint64_t *s)
 				   rig_rnd(s) % PLACES * STEP };
 }
 
+static void put_or_delete(struct rig *r, struct space_trans *st, unsigned tree,
+			  const struct btrfs_key *key, uint64_t *s)
+{
+	char bytes[300] = { 0 };
+	int err = bt_insert(&st->bt, r->trees[tree], key, bytes, 50 + (uint32_t)(rig_rnd(s) % 250));
+
+	if (err == -EEXIST)
+		err = bt_delete(&st->bt, r->trees[tree], key);
+	if (err)
+		rig_wrong("filler: %d %s", err, r->v->heard.last);
+}
+
 static void filler(struct rig *r, struct space_trans *st, unsigned tree, uint64_t *s)
 {
 	struct btrfs_key key = { 256 + rig_rnd(s) % FILES, BTRFS_STRING_ITEM_KEY,
-				 rig_rnd(s) % 500 };
-	char bytes[300] = { 0 };
-	int err =
-		bt_insert(&st->bt, r->trees[tree], &key, bytes, 50 + (uint32_t)(rig_rnd(s) % 250));
+				 rig_rnd(s) % 900 };
 
-	if (err == -EEXIST)
-		err = bt_delete(&st->bt, r->trees[tree], &key);
-	if (err)
-		rig_wrong("filler: %d %s", err, r->v->heard.last);
+	put_or_delete(r, st, tree, &key, s);
+}
+
+/* Enough for a tree of three levels: below the second, references are shared. */
+static void fill(struct rig *r, uint64_t *s)
+{
+	struct space_trans st;
+
+	for (unsigned i = 0; i < 5000; i++) {
+		rig_begin(r, &st, 2);
+		filler(r, &st, 0, s);
+		rig_end(r, &st);
+	}
 }
 
 /* Some file extent of any tree is shared with another place. */
@@ -137,12 +155,7 @@ static bool run_random(const struct params *p, uint64_t seed)
 	uint64_t s = seed;
 	bool ok = true;
 
-	/* Enough for a tree of three levels: below the second, references are shared. */
-	for (unsigned i = 0; i < 3000; i++) {
-		rig_begin(r, &st, 2);
-		filler(r, &st, 0, &s);
-		rig_end(r, &st);
-	}
+	fill(r, &s);
 	for (unsigned round = 0; ok && round < p->rounds; round++) {
 		/* After a snapshot little, so that most is still shared. */
 		unsigned steps = round % 4 == 1 ? p->steps : 1 + (unsigned)(rig_rnd(&s) % 12);
@@ -472,6 +485,80 @@ static void test_threads(void **state)
 	rig_destroy(c.r);
 }
 
+/* ---- threads that change trees which share blocks, while one runs and blocks are written out ----
+ */
+
+static void *change(void *arg)
+{
+	struct worker *w = arg;
+	struct rig *r = w->crew->r;
+	uint64_t s = 77 + w->nr, ino = 1000 + w->nr;
+
+	for (unsigned i = 0; i < 250 && !r->aborted; i++) {
+		struct btrfs_key key = { 256 + w->nr + WORKERS * (rig_rnd(&s) % 3),
+					 BTRFS_STRING_ITEM_KEY, rig_rnd(&s) % 60 };
+		/* The last one stays as it is, and keeps what the others leave behind. */
+		unsigned tree = (unsigned)(rig_rnd(&s) % (r->trees_nr - 1));
+		uint64_t off = rig_rnd(&s) % PLACES * STEP;
+		struct space_trans st;
+
+		rig_begin(r, &st, 6);
+		switch (rig_rnd(&s) % 3) {
+		case 0:
+			rig_drop(r, &st, tree, ino, off);
+			break;
+		case 1:
+			rig_drop(r, &st, tree, ino, off);
+			rig_write(r, &st, tree, ino, off, RIG_SECTOR, false);
+			break;
+		default:
+			put_or_delete(r, &st, tree, &key, &s);
+		}
+		rig_end(r, &st);
+	}
+	w->crew->left--;
+	return NULL;
+}
+
+static void test_crowd(void **state)
+{
+	struct rig_opts o = small;
+	struct worker w[WORKERS];
+	pthread_t threads[WORKERS];
+	struct space_trans st;
+	struct crew c;
+	uint64_t s = 5;
+
+	o.threads = WORKERS + 2;
+	o.frames = 300;
+	c = (struct crew){ .r = rig_create(&o), .left = WORKERS };
+	fill(c.r, &s);
+	for (unsigned i = 0; i < 3; i++) {
+		rig_begin(c.r, &st, 10);
+		rig_snapshot(c.r, &st, i / 2);
+		rig_end(c.r, &st);
+		assert_int_equal(rig_commit(c.r), 0);
+	}
+	for (unsigned i = 0; i < WORKERS; i++) {
+		w[i] = (struct worker){ &c, i };
+		assert_int_equal(pthread_create(&threads[i], NULL, change, &w[i]), 0);
+	}
+	while (c.left && !c.r->aborted) {
+		rig_begin(c.r, &st, 0);
+		assert_int_equal(dref_run(&st, 30, true), 0);
+		rig_end(c.r, &st);
+		rig_write_some(c.r, 20);
+	}
+	for (unsigned i = 0; i < WORKERS; i++)
+		pthread_join(threads[i], NULL);
+	assert_false(c.r->aborted);
+	assert_int_equal(rig_commit(c.r), 0);
+	assert_true(rig_verify(c.r));
+	assert_true(rig_verify_backrefs(c.r));
+	assert_true(c.r->met_shared_blocks);
+	rig_destroy(c.r);
+}
+
 #ifdef UBTRFS_PLANT
 static int check_swaps(void)
 {
@@ -499,10 +586,11 @@ static void test_plants(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_merge),	  cmocka_unit_test(test_fresh),
-		cmocka_unit_test(test_swaps),	  cmocka_unit_test(test_abort),
-		cmocka_unit_test(test_no_memory), cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_random),	  cmocka_unit_test(test_small_cache),
+		cmocka_unit_test(test_merge),	    cmocka_unit_test(test_fresh),
+		cmocka_unit_test(test_swaps),	    cmocka_unit_test(test_abort),
+		cmocka_unit_test(test_no_memory),   cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_crowd),	    cmocka_unit_test(test_random),
+		cmocka_unit_test(test_small_cache),
 #ifdef UBTRFS_PLANT
 		cmocka_unit_test(test_plants),
 #endif
