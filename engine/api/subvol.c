@@ -6,6 +6,7 @@
  * least one byte and a separator to a bounded buffer, so that a ring ends in -ERANGE.
  */
 #include "engine/api/api_priv.h"
+#include "engine/txn/txn.h"
 
 #include <string.h>
 
@@ -128,14 +129,14 @@ int eng_subvol_path(struct eng_fs *efs, uint64_t subvol, char *buf, size_t size)
 
 int eng_subvol_info(struct eng_fs *efs, uint64_t id, struct eng_subvol_info *out_info)
 {
-	const struct btrfs_root_item *item;
+	struct btrfs_root_item copy, *item = &copy;
 	const struct root *root;
 	int err = root_get(&efs->fs, id, &root);
 
 	memset(out_info, 0, sizeof(*out_info));
 	if (err)
 		return err;
-	item = &root->item;
+	root_item(root, item);
 	out_info->id = id;
 	out_info->generation = le64_get(item->generation);
 	out_info->flags = le64_get(item->flags);

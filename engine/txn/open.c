@@ -218,7 +218,7 @@ static int open_space(struct txn_mgr *mgr)
 	rsv_set_init(&mgr->rsv, space->sp, space->fst);
 	mgr->rsv_ready = true;
 	mgr->rsv.one_pool = mgr->opts.one_pool;
-	mgr->rsv.assert_overruns = mgr->opts.assert_overruns;
+	mgr->rsv.assert_overruns |= mgr->opts.assert_overruns;
 	err = bg_index_create(space->sp, &mgr->rsv, &space->bgs);
 	if (!err)
 		err = dev_space_create(fs->vol, space->sp, &space->devs);

@@ -90,7 +90,7 @@ struct txn_opts {
 	bool one_pool;            /* Linux's shared reserve of handles */
 	enum bt_search_mode search;
 	enum eb_policy policy;
-	bool assert_overruns;     /* a handle that takes more than it reserved is a bug that stops the program */
+	bool assert_overruns;     /* as in debug builds: a handle that takes more than it reserved stops the program */
 	bool no_threads;          /* tests by steps: no commit, writeback or flusher thread */
 };
 /*
