@@ -66,7 +66,8 @@ static int store_root(struct txn_handle *h, struct live_root *live)
 	live->item.bytes_used = le64_make(live_used(live));
 	memcpy(bt_item_mut(&h->st.bt, &path), &live->item, sizeof(live->item));
 	pthread_mutex_unlock(&live->lock);
-	/* Its snapshot is part of this commit: what is copied from now on need not be copied twice. */
+	/* Its snapshot is part of this commit: what is copied from now on need not be copied twice.
+	 */
 	atomic_store(&live->tree.force_cow, false);
 	return 0;
 }

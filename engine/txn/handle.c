@@ -2,8 +2,8 @@
 /*
  * Handles: reserving, joining, the operations that changing trees asks for, and holding.
  *
- * Invariant: a handle is counted in its transaction's `writers` from txn_enter to txn_leave, and holds
- * blocks (eb_holds) only in between.
+ * Invariant: a handle is counted in its transaction's `writers` from txn_enter to txn_leave, and
+ * holds blocks (eb_holds) only in between.
  *
  * Locks: the operations are called with tree locks held.
  */
@@ -149,14 +149,16 @@ static int begin(struct fs *fs, unsigned items, enum space_flush flush, enum txn
 	h->st.chunks = h->txn->chunks;
 	h->st.handle = &h->st.rsv;
 	counter_inc(&fs->counters, txn_handles);
-	/* Before it is needed with trees locked. If there is no room, those who need it will hear. */
+	/* Before it is needed with trees locked. If there is no room, those who need it will hear.
+	 */
 	if (items && chunk_alloc_if_needed(&h->st, mgr->rsv.trans.si, false))
 		counter_inc(&fs->counters, txn_chunk_fails);
 	*out_h = h;
 	return 0;
 }
 
-int txn_begin_flush(struct fs *fs, unsigned items, enum space_flush flush, struct txn_handle **out_h)
+int txn_begin_flush(struct fs *fs, unsigned items, enum space_flush flush,
+		    struct txn_handle **out_h)
 {
 	return begin(fs, items, flush, TXN_START, out_h);
 }
@@ -207,6 +209,11 @@ static void settle(struct txn_handle *h)
 		err = chunk_create_pending(&h->st);
 	if (!err && refs_press(h))
 		err = dref_run(&h->st, RUN_HEADS, false);
+	if (!err && PLANTED("txn_early_unpin")) {
+		err = dref_run(&h->st, 0, false);
+		bg_pinned_switch(h->st.fs->bgs);
+		bg_pinned_release(h->st.fs->bgs);
+	}
 	if (err && !txn_is_aborted(h->txn))
 		txn_abort(h, err);
 }

@@ -3,8 +3,8 @@
  * Making an opened filesystem writable, and ending that.
  *
  * Order: how high the trees are says what the cache needs → the cache → live trees → spaces and
- * reserves → block groups → writeback → reclaim rows → threads. Each needs those before; destroy takes what
- * there is in the opposite order.
+ * reserves → block groups → writeback → reclaim rows → threads. Each needs those before; destroy
+ * takes what there is in the opposite order.
  *
  * Locks: one thread, until txn_open has returned and from txn_close on.
  */

@@ -2,9 +2,9 @@
 /*
  * Reclaim rows of transactions: running delayed references, allocating chunks, committing.
  *
- * They reserve nothing. References attach to the running transaction; a chunk may have to start one,
- * since a filesystem on which nothing happened yet may lack one; a commit starts none, as there
- * would be nothing to gain.
+ * They reserve nothing. References attach to the running transaction; a chunk may have to start
+ * one, since a filesystem on which nothing happened yet may lack one; a commit starts none, as
+ * there would be nothing to gain.
  *
  * Locks: none held. Run by the flusher, or by a thread that waits for space: with a handle only
  * chunks are allocated.
@@ -44,7 +44,8 @@ static int alloc_chunk(struct txn_mgr *mgr, const struct space_row_ctx *ctx, boo
 
 	/* What reservations are given as the handle is its rsv_handle. */
 	if (ctx->handle) {
-		h = (struct txn_handle *)((char *)ctx->handle - offsetof(struct txn_handle, st.rsv));
+		h = (struct txn_handle *)((char *)ctx->handle -
+					  offsetof(struct txn_handle, st.rsv));
 		return chunk_alloc_if_needed(&h->st, ctx->si, force);
 	}
 	err = txn_join(mgr->fs, &h);
@@ -92,7 +93,10 @@ void rows_register(struct txn_mgr *mgr)
 		{ SPACE_ROW_DELAYED_REFS,
 		  { .name = "delayed_refs", .needs_txn = true, .fn = row_refs } },
 		{ SPACE_ROW_ALLOC_CHUNK,
-		  { .name = "alloc_chunk", .needs_txn = true, .in_handle = true, .fn = row_chunk } },
+		  { .name = "alloc_chunk",
+		    .needs_txn = true,
+		    .in_handle = true,
+		    .fn = row_chunk } },
 		{ SPACE_ROW_ALLOC_CHUNK_FORCE,
 		  { .name = "alloc_chunk_force",
 		    .needs_txn = true,

