@@ -157,7 +157,7 @@ struct trunc {
 	uint64_t last;            /* where in the file the last extent that went began */
 	uint64_t nbytes;          /* that went, as inode items count them */
 };
-#define TRUNC_STEPS 4             /* that one handle reserves for */
+#define TRUNC_STEPS 2             /* that one handle reserves for */
 /*
  * Takes away the last items, of one leaf, or shortens the extent that `size` lies in. In a handle: 1 search, but
  * for those that come after another thread moved items. 1: maybe there is more; 0: there is not; -errno.
@@ -165,6 +165,9 @@ struct trunc {
 MUST_CHECK int trunc_step(struct chg *c, struct trunc *t);
 /* TRUNC_STEPS of them, or fewer if the handle should end. */
 MUST_CHECK int trunc_round(struct chg *c, struct trunc *t);
+/* After a round: what the inode item says of size (`more`: as far as it fell) and bytes. As trunc_data. */
+MUST_CHECK int trunc_edit(struct chg *c, const struct trunc *t, bool more, const struct timespec *now,
+			  struct ino_attr *out_attr);
 /*
  * The file ends at `size`, in as many transactions as it takes; the size falls with the extents, so that a crash in between
  * leaves a file that is whole and longer. now NULL: times stay. out_attr may be NULL.

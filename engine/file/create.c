@@ -8,6 +8,7 @@
  */
 #include "engine/file/change_priv.h"
 #include "engine/file/file_priv.h"
+#include "engine/util/fault.h"
 
 #include <limits.h>
 #include <string.h>
@@ -37,6 +38,8 @@ static int inherit_compression(const struct chg *c, const struct ino_attr *paren
 	int64_t len;
 
 	*out_name = NULL;
+	if (PLANTED("inherit_no_property") && S_ISREG(mode))
+		return 0;
 	/* Whoever set the property has set the flag too, and what does not copy on write is not
 	 * compressed. */
 	if (!(parent->flags & BTRFS_INODE_COMPRESS) || (!S_ISREG(mode) && !S_ISDIR(mode)) ||

@@ -3,13 +3,11 @@
  * Orphans: inodes without a link, which an orphan item in their subvolume names until they are
  * gone.
  *
- * Evicting takes many transactions: first the data, then the rest of the items, the inode's own the
- * last, with the orphan item. Whatever breaks off in between is continued by the next open's
- * chg_orphans.
+ * Evicting may take many transactions: from the last item, which is of the data, to the inode's
+ * own, and with that the orphan item. Whatever breaks off in between is continued by the next
+ * open's chg_orphans.
  */
 #include "engine/file/change_priv.h"
-
-#include <sys/stat.h>
 
 struct btrfs_key orphan_key(uint64_t ino)
 {
@@ -38,15 +36,18 @@ static int drop_items(struct chg *c, uint64_t ino, uint8_t min_type, uint8_t max
 	int more, err;
 
 	do {
-		err = chg_begin(c, TRUNC_STEPS + 1, true);
+		err = chg_begin(c, TRUNC_STEPS + 2, true);
 		if (err)
 			return err;
+		t.nbytes = 0;
 		more = err = trunc_round(c, &t);
 		if (!more) {
 			err = orphan_remove(c, ino);
 			err = err == -ENOENT ? 0 : err;
+		} else if (more > 0) {
+			err = t.nbytes ? trunc_edit(c, &t, true, NULL, NULL) : 0;
 		}
-		err = chg_done(c, err < 0 ? err : 0);
+		err = chg_done(c, err);
 	} while (!err && more);
 	return err;
 }
@@ -61,8 +62,6 @@ int chg_evict(struct chg *c, uint64_t ino)
 		return drop_items(c, ino, 0, UINT8_MAX);
 	if (!err && attr.nlink)
 		err = -EINVAL;
-	if (!err && (S_ISREG(attr.mode) || S_ISLNK(attr.mode)))
-		err = trunc_data(c, ino, 0, NULL, NULL);
 	return err ? err : drop_items(c, ino, 0, UINT8_MAX);
 }
 

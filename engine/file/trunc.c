@@ -20,6 +20,7 @@ struct batch {
 	uint32_t bytes; /* with their headers */
 	struct btrfs_key first, last;
 	bool cut; /* none goes, but `first` is to be shortened */
+	bool end; /* nothing is left to do beyond them */
 	unsigned pieces_nr;
 	struct piece {
 		uint64_t logical, len, offset;
@@ -63,12 +64,16 @@ static bool take(const struct chg *c, const struct trunc *t, const void *leaf, u
 	struct btrfs_key key = btrfs_item_key(leaf, slot);
 	const struct btrfs_file_extent_item *fi = btrfs_item_ptr(leaf, slot);
 
-	if (key.objectid != t->ino || key.type < t->min_type)
+	b->end = key.objectid != t->ino || key.type < t->min_type;
+	if (b->end)
 		return false;
 	if (key.type == BTRFS_EXTENT_DATA_KEY) {
 		if (key.offset < t->size) {
-			b->cut = !b->nr && fi->type != BTRFS_FILE_EXTENT_INLINE &&
-				 extent_end(c, &key, fi) > t->size;
+			bool across = fi->type != BTRFS_FILE_EXTENT_INLINE &&
+				      extent_end(c, &key, fi) > t->size;
+
+			b->cut = across && !b->nr;
+			b->end = !across || b->cut;
 			if (b->cut)
 				b->first = key;
 			return false;
@@ -90,8 +95,10 @@ static int look(const struct chg *c, const struct trunc *t, struct batch *b)
 
 	*b = (struct batch){ 0 };
 	ret = bt_search_le(&c->tree->root, &last, &path);
-	if (ret)
+	if (ret) {
+		b->end = true;
 		return ret < 0 ? ret : 0;
+	}
 	for (int slot = path.slots[0]; slot >= 0 && b->nr < BATCH; slot--)
 		if (!take(c, t, eb_data(path.nodes[0]), (unsigned)slot, b))
 			break;
@@ -171,8 +178,8 @@ int trunc_step(struct chg *c, struct trunc *t)
 			ret = err;
 	}
 	t->nbytes += b.nbytes;
-	t->last = b.first.offset;
-	return ret;
+	t->last = b.first.type == BTRFS_EXTENT_DATA_KEY ? b.first.offset : 0;
+	return ret > 0 ? !b.end : ret;
 }
 
 int trunc_round(struct chg *c, struct trunc *t)
@@ -187,8 +194,8 @@ int trunc_round(struct chg *c, struct trunc *t)
 	return ret;
 }
 
-static int edit(struct chg *c, const struct trunc *t, bool more, const struct timespec *now,
-		struct ino_attr *out_attr)
+int trunc_edit(struct chg *c, const struct trunc *t, bool more, const struct timespec *now,
+	       struct ino_attr *out_attr)
 {
 	struct bt_path path BT_PATH_CLEANUP = BT_PATH_INIT;
 	uint64_t size, nbytes, end = more ? t->last : t->size;
@@ -226,7 +233,7 @@ int trunc_data(struct chg *c, uint64_t ino, uint64_t size, const struct timespec
 		t.nbytes = 0;
 		t.last = UINT64_MAX;
 		more = trunc_round(c, &t);
-		err = more < 0 ? more : edit(c, &t, more, now, out_attr);
+		err = more < 0 ? more : trunc_edit(c, &t, more, now, out_attr);
 		err = chg_done(c, err);
 	} while (!err && more);
 	return err;

@@ -7,7 +7,7 @@
  * A line is an operation and its arguments, separated by tabs, with %xx for bytes; paths start at
  * the default subvolume's top, numbers are C's. For each line the errno's name is printed, or 0.
  */
-#include "engine/engine.h"
+#include "engine/lab.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -221,8 +221,18 @@ static int do_line(char *line)
 	exit(2);
 }
 
+/* Operations reserved too little, if this is not 0. */
+static void overruns(void *arg, const char *name, const char *text, uint64_t value)
+{
+	if (!strcmp(name, "rsv_overruns") && value) {
+		fprintf(stderr, "%llu %s\n", (unsigned long long)value, text);
+		*(bool *)arg = true;
+	}
+}
+
 int main(int argc, char **argv)
 {
+	bool overran = false;
 	struct eng_open_opts opts = {
 		.writable = true, .message = on_message, .workers = 1, .nr_devices = 1
 	};
@@ -248,8 +258,11 @@ int main(int argc, char **argv)
 	}
 	free(line);
 	err = eng_sync(fs);
+	if (!err)
+		err = lab_verify(fs);
+	lab_counters(fs, overruns, &overran);
 	eng_close(fs);
 	if (err)
-		fprintf(stderr, "sync: %s\n", strerrorname_np(-err));
-	return err != 0;
+		fprintf(stderr, "at the end: %s\n", strerrorname_np(-err));
+	return err || overran;
 }

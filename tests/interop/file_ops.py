@@ -6,6 +6,7 @@ The items of the subvolume are compared as btrfs-progs print them, but for times
 are, and what numbers directory entries have (the kernel's never go back while it is mounted).
 
 usage: file_ops.py [CONFIG...]
+       file_ops.py --plant          items must differ: for a planted fault that no checker sees
 """
 import collections
 import contextlib
@@ -286,7 +287,7 @@ def script_xattrs():
     yield 'removexattr', b'd', TWINS[1].encode()
     yield 'setxattr', b'd/file21', b'user.big', b'b' * 3000, 0
     yield 'setxattr', b'd/file21', b'user.too big', b'b' * 20000, 0
-    yield 'setxattr', b'd/deep', b'btrfs.compression', b'zstd', 0
+    yield 'setxattr', b'd/deep', b'btrfs.compression', b'zstd:5', 0
     yield 'create', b'd/deep/inherits', FILE
     yield 'create', b'd/deep/inherits too', DIR
     yield 'create', b'd/deep/inherits not', FIFO
@@ -348,10 +349,23 @@ def compare(top, config):
     print(f'{config}: {len(script)} operations, {sum(s != "0" for s in said)} refused, {n} items the same')
 
 
+def planted(top):
+    try:
+        compare(top, 'small')
+    except bi.Failed as e:
+        if not str(e).startswith('the kernel has'):
+            raise
+        print(f'caught: {e}')
+        return 0
+    raise bi.Failed('the planted fault was not seen')
+
+
 def main():
     bi.need(*bi.MACHINE)
     bi.own_namespace()
     with bi.scratch() as top:
+        if sys.argv[1:] == ['--plant']:
+            return planted(top)
         for config in sys.argv[1:] or CONFIGS:
             compare(top, config)
             for name in os.listdir(top):
