@@ -18,7 +18,6 @@
  * Locks: bt_live.h.
  */
 #include "engine/btree/bt_priv.h"
-#include "engine/util/fault.h"
 
 #include <assert.h>
 
@@ -103,7 +102,7 @@ static int get(struct eb_cache *c, const struct btrfs_block_expect *expect, stru
 		r->miss.expects[0] = *expect;
 		r->miss.nr = 1;
 		r->pin = true;
-	} else if (!err && r->pin && !PLANTED("bt_no_pins")) {
+	} else if (!err && r->pin) {
 		pin(r, *out_eb, expect->level);
 	}
 	return err;

@@ -28,9 +28,8 @@
  * The least cap in bytes for `threads` users, the transaction's own among them, that change trees of up to
  * `height` levels (let one be to spare: trees grow).
  *
- * With it everybody goes on. Who waits for a frame has no buffer lock but, where an allocation enters the chunk
- * tree, of another tree; what no write-out can free is spares and the paths of readers, for which there is room.
- * All else is clean, or dirty; then it is written, held or not: a handle's worst case of held blocks is beyond any
+ * With it everybody goes on; more makes holds last. Who waits for a frame has no buffer lock but, where an allocation
+ * enters the chunk tree, of another tree; what no write-out can free is spares and paths, for which there is room. All else is clean, or dirty; then it is written, held or not: a handle's worst case of held blocks is beyond any
  * small cap, so that as the very last thing, when for a while nothing else could be written while somebody waits,
  * holds are ended (wb_holds_ended), those of leaves first. That costs a handle a copy, never the block.
  */

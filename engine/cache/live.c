@@ -23,17 +23,16 @@ static uint64_t live_cost(uint32_t nodesize)
 }
 
 /*
- * A thread at its worst has the spares of a search, two paths that it reads along, and blocks that
- * it holds. The first two cannot be taken from it. What it holds can (eb_live.h), so that any
- * number lets everybody go on; it is six a level so that it need not be: a rename, which changes
- * more than any other, copies two paths and some leaves, in a tree and in those of space.
+ * What cannot be taken from a thread: the spares of a search, and its path with a neighbour on
+ * either side. The rest is clean or can be written (eb_live.h). Nothing is counted for blocks that
+ * handles hold: the more there is beyond this, the less often a hold has to be ended.
  */
 static uint64_t min_frames(unsigned threads, unsigned height)
 {
-	uint64_t a_thread = (4ull * height + 2) + 2ull * height + 6ull * height;
+	uint64_t a_thread = (4ull * height + 2) + (height + 2ull);
 
-	/* What reading ahead takes, and the blocks on their way to the disk. */
-	return a_thread * (threads ? threads : 1) + 32;
+	/* And for reading ahead, and what is on its way to the disk. */
+	return a_thread * (threads ? threads : 1) + 16;
 }
 
 uint64_t eb_cache_min_bytes_live(uint32_t nodesize, unsigned threads, unsigned height)

@@ -28,7 +28,7 @@
 #define PASS_BLOCKS 64u
 #define PAUSE_MS 2
 #define LONG_PAUSE_MS 20
-#define FRUITLESS_MAX 4
+#define FRUITLESS_MAX 10
 /* Held ones at once: each may cost a copy. */
 #define HELD_BLOCKS 12u
 /* What a thread without frames writes when there is no thread to do so. */
@@ -220,13 +220,13 @@ static void below_locked(struct eb_writeback *wb)
 static void *run(void *arg)
 {
 	struct eb_writeback *wb = arg;
-	unsigned fruitless = 0;
+	unsigned fruitless = 0; /* passes when pressed, since one found what is not held */
 
 	pthread_mutex_lock(&wb->lock);
 	while (!wb->end) {
 		struct eb_dirty *d;
 		unsigned written;
-		bool pressed;
+		bool pressed, end_holds;
 		int err;
 
 		if (!wanted_locked(wb)) {
@@ -235,15 +235,20 @@ static void *run(void *arg)
 			continue;
 		}
 		pressed = is_pressed_locked(wb);
+		end_holds = pressed && fruitless >= FRUITLESS_MAX;
 		wb->pressed = false;
 		d = pass_begin_locked(wb);
 		if (!d)
 			continue;
 		pthread_mutex_unlock(&wb->lock);
-		err = pass(wb, d, PASS_BLOCKS, pressed && fruitless >= FRUITLESS_MAX, &written);
+		err = pass(wb, d, PASS_BLOCKS, end_holds, &written);
 		pthread_mutex_lock(&wb->lock);
 		pass_end_locked(wb, err);
-		fruitless = written ? 0 : fruitless + pressed;
+		/* Once it has come to that, the next time comes soon. */
+		if (written)
+			fruitless = end_holds ? FRUITLESS_MAX - 1 : 0;
+		else
+			fruitless += pressed;
 		if (!written || err)
 			pause_locked(wb, pressed ? PAUSE_MS : LONG_PAUSE_MS);
 		below_locked(wb);

@@ -238,10 +238,19 @@ void faketxn_switch(struct faketxn *f)
 		wrong("a write in mid-transaction failed");
 }
 
+static void note_failed(void *arg, int err)
+{
+	((struct faketxn *)arg)->wb_failed++;
+}
+
 void faketxn_writeback(struct faketxn *f, bool thread)
 {
 	struct eb_writeback_opts opts = {
-		.cache = f->c, .write = write_blocks, .arg = f, .thread = thread
+		.cache = f->c,
+		.write = write_blocks,
+		.failed = note_failed,
+		.arg = f,
+		.thread = thread,
 	};
 
 	if (eb_writeback_create(&opts, &f->wb) || eb_writeback_target(f->wb, f->dirty))

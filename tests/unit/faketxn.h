@@ -34,6 +34,7 @@ struct faketxn {
 	struct eb_dirty *late;	/* of the one whose commit is under way, or NULL */
 	enum eb_policy policy; /* none, unless set before the first handle */
 	struct eb_writeback *wb; /* or NULL */
+	_Atomic unsigned wb_failed; /* times that it told of a failure */
 	void (*during_write)(struct faketxn *f); /* called while blocks are under I/O */
 	pthread_mutex_t lock;
 	uint64_t generation;
