@@ -29,6 +29,9 @@ enum eng_rescue {
 	ENG_RESCUE_ALL = (1 << 5) - 1,
 };
 
+/* What one word of rescue= stands for, as btrfs(5) names them; nologreplay: nothing. False: there is no such word. */
+bool eng_rescue_word(const char *word, size_t len, unsigned *out_bits);
+
 enum eng_msg_level {
 	ENG_MSG_ERR,
 	ENG_MSG_WARN,

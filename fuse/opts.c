@@ -10,6 +10,7 @@
 #include "fuse/opts.h"
 
 #include "engine/engine.h"
+#include "ondisk/text.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -39,26 +40,9 @@ static int complain(const char *fmt, ...)
 
 /* ---- values ---- */
 
-/* A whole number, with K, M, G or T behind it if `suffix`. */
 static int parse_number(const char *text, bool suffix, uint64_t max, uint64_t *out)
 {
-	static const char units[] = "KMGT";
-	const char *unit;
-	char *end;
-
-	errno = 0;
-	*out = strtoull(text, &end, 0);
-	if (errno || end == text || strchr(text, '-'))
-		return -EINVAL;
-	if (suffix && *end && end[1] == '\0' && (unit = strchr(units, *end & ~0x20))) {
-		unsigned shift = (unsigned)(unit - units + 1) * 10;
-
-		if (*out > UINT64_MAX >> shift)
-			return -EINVAL;
-		*out <<= shift;
-		end++;
-	}
-	return *end || *out > max ? -EINVAL : 0;
+	return text_parse_number(text, suffix, out) && *out <= max ? 0 : -EINVAL;
 }
 
 static int add_device(struct options *opts, const char *path)
@@ -115,33 +99,13 @@ static int set_subvolid(struct options *opts, const char *value)
 
 static int set_rescue(struct options *opts, const char *value)
 {
-	static const struct {
-		const char *name;
-		unsigned bit;
-	} words[] = {
-		{ "usebackuproot", ENG_RESCUE_USEBACKUPROOT },
-		{ "nologreplay", 0 }, /* a log is never replayed here */
-		{ "ignorebadroots", ENG_RESCUE_IGNOREBADROOTS },
-		{ "ibadroots", ENG_RESCUE_IGNOREBADROOTS },
-		{ "ignoredatacsums", ENG_RESCUE_IGNOREDATACSUMS },
-		{ "idatacsums", ENG_RESCUE_IGNOREDATACSUMS },
-		{ "ignoremetacsums", ENG_RESCUE_IGNOREMETACSUMS },
-		{ "imetacsums", ENG_RESCUE_IGNOREMETACSUMS },
-		{ "ignoresuperflags", ENG_RESCUE_IGNORESUPERFLAGS },
-		{ "isuperflags", ENG_RESCUE_IGNORESUPERFLAGS },
-		{ "all", ENG_RESCUE_ALL },
-	};
-	const size_t nr = sizeof(words) / sizeof(words[0]);
-
 	while (*value) {
-		size_t len = strcspn(value, ":"), i;
+		size_t len = strcspn(value, ":");
+		unsigned bits;
 
-		for (i = 0; i < nr; i++)
-			if (strlen(words[i].name) == len && !memcmp(words[i].name, value, len))
-				break;
-		if (i == nr)
+		if (!eng_rescue_word(value, len, &bits))
 			return -EINVAL;
-		opts->rescue |= words[i].bit;
+		opts->rescue |= bits;
 		value += len + (value[len] == ':');
 	}
 	return 0;

@@ -9,7 +9,9 @@
  */
 #include "ondisk/text.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char digit_pairs[200] = "00010203040506070809101112131415161718192021222324"
@@ -176,4 +178,30 @@ const char *text_done(struct text *t)
 		return "";
 	t->buf[t->len < t->size ? t->len : t->size - 1] = '\0';
 	return t->buf;
+}
+
+bool text_parse_number(const char *s, bool units, uint64_t *out)
+{
+	static const char letters[] = "KMGTPE";
+	unsigned long long v;
+	unsigned shift = 0;
+	char *end;
+
+	*out = 0;
+	errno = 0;
+	v = strtoull(s, &end, 0);
+	if (errno || end == s || strchr(s, '-'))
+		return false;
+	if (units && *end > ' ' && !end[1]) {
+		const char *letter = strchr(letters, *end & ~0x20);
+
+		if (letter) {
+			shift = 10 * (unsigned)(letter - letters + 1);
+			end++;
+		}
+	}
+	if (*end || (shift && v >> (64 - shift)))
+		return false;
+	*out = (uint64_t)v << shift;
+	return true;
 }

@@ -46,4 +46,10 @@ const char *text_done(struct text *t);
 /* Hands over what is buffered; 0 or the sink's first error. */
 int text_flush(struct text *t);
 
+/*
+ * The other way round: a whole number as people write it, 0x and 0 before it as in C; with `units` one of K M G T P E
+ * may follow, powers of 1024. False: it is none, or more than 64 bits; *out is 0 then.
+ */
+bool text_parse_number(const char *s, bool units, uint64_t *out);
+
 #endif

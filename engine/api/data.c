@@ -110,6 +110,8 @@ void api_drop_streams(struct ilock *l)
 {
 	struct eng_file *f;
 
+	if (PLANTED("api_stale_stream"))
+		return;
 	LIST_FOREACH(f, &l->files, of_inode)
 	{
 		fread_close(f->stream);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Which feature bits a reader of this engine understands.
+ * Which feature bits a reader of this engine understands, and what rescue options are called.
  *
  * Unknown incompat bits refuse the filesystem, by name where there is one. Unknown compat_ro bits do not
  * matter to a reader, by their definition.
  */
 #include "engine/api/api_priv.h"
+
+#include <string.h>
 
 struct feature {
 	uint64_t bit;
@@ -46,6 +48,35 @@ static const struct feature super_flags[] = {
 	{ BTRFS_HEADER_FLAG_WRITTEN, "written", true },
 	{ BTRFS_HEADER_FLAG_RELOC, "reloc", true },
 };
+
+bool eng_rescue_word(const char *word, size_t len, unsigned *out_bits)
+{
+	static const struct {
+		const char *name;
+		unsigned bits;
+	} words[] = {
+		{ "usebackuproot", ENG_RESCUE_USEBACKUPROOT },
+		{ "nologreplay", 0 }, /* a log is never replayed here */
+		{ "ignorebadroots", ENG_RESCUE_IGNOREBADROOTS },
+		{ "ibadroots", ENG_RESCUE_IGNOREBADROOTS },
+		{ "ignoredatacsums", ENG_RESCUE_IGNOREDATACSUMS },
+		{ "idatacsums", ENG_RESCUE_IGNOREDATACSUMS },
+		{ "ignoremetacsums", ENG_RESCUE_IGNOREMETACSUMS },
+		{ "imetacsums", ENG_RESCUE_IGNOREMETACSUMS },
+		{ "ignoresuperflags", ENG_RESCUE_IGNORESUPERFLAGS },
+		{ "isuperflags", ENG_RESCUE_IGNORESUPERFLAGS },
+		{ "all", ENG_RESCUE_ALL },
+	};
+
+	*out_bits = 0;
+	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strlen(words[i].name) != len || memcmp(words[i].name, word, len) != 0)
+			continue;
+		*out_bits = words[i].bits;
+		return true;
+	}
+	return false;
+}
 
 /* The names of the bits that cannot be read, then the rest as one number. Returns those bits. */
 static uint64_t unreadable(uint64_t bits, const struct feature *table, unsigned nr, struct text *t)

@@ -223,7 +223,7 @@ void api_left(struct eng_fs *efs, const struct root *root, uint64_t ino)
 {
 	const struct eng_ino id = { root->bt.id, ino };
 
-	if (!iref_set_orphan(efs->rw->refs, id, true))
+	if (!iref_set_orphan(efs->rw->refs, id, true) || PLANTED("api_evict_referenced"))
 		evict(efs, root, ino);
 }
 

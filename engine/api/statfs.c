@@ -8,6 +8,7 @@
 #include "engine/api/api_priv.h"
 
 #include "engine/inspect.h"
+#include "engine/space/chunk.h"
 #include "engine/txn/txn.h"
 #include "engine/util/fault.h"
 #include "engine/volume/raid.h"
@@ -18,6 +19,8 @@
 /* Linux leaves the first MiB of a device alone, and allocates in pieces of a stripe. */
 #define DEVICE_RESERVED (1ull << 20)
 #define STRIPE_LEN (64ull << 10)
+/* Less metadata than this beyond the global reserve is as good as none. */
+#define METADATA_MARGIN (4ull << 20)
 
 static int by_size_descending(const void *a, const void *b)
 {
@@ -126,10 +129,90 @@ static int compute_statfs(struct eng_fs *efs, struct eng_statfs *st)
 	return 0;
 }
 
+/* ---- of a filesystem that changes: out of the counters ---- */
+
+struct live_usage {
+	uint64_t used_raw;
+	uint64_t data_free;       /* bytes of files that would fit into the chunks that there are */
+	uint64_t meta_free;
+	const struct raid_profile *data;
+	bool mixed;
+};
+
+static void add_group(struct live_usage *u, struct block_group *bg)
+{
+	const struct raid_profile *p = raid_profile(bg->flags);
+	uint64_t used, unusable;
+
+	pthread_mutex_lock(&bg->si->lock);
+	used = bg->used;
+	unusable = bg->ro ? bg->len - bg->used : 0;
+	pthread_mutex_unlock(&bg->si->lock);
+	u->used_raw += used * p->copies;
+	if (bg->flags & BTRFS_BLOCK_GROUP_DATA) {
+		u->mixed |= !!(bg->flags & BTRFS_BLOCK_GROUP_METADATA);
+		u->data_free += bg->len - used - unusable;
+		if (p->copies > u->data->copies || !u->data->flag)
+			u->data = p;
+	} else if (bg->flags & BTRFS_BLOCK_GROUP_METADATA) {
+		u->meta_free += bg->len - used - unusable;
+	}
+}
+
+static void sum_live_groups(struct space_fs *space, struct live_usage *u)
+{
+	struct block_group *bg, *next;
+
+	u->data = raid_profile(0);
+	for (bg = bg_next(space->bgs, 0); bg; bg = next) {
+		add_group(u, bg);
+		next = bg_next(space->bgs, bg->start + bg->len);
+		bg_put(bg);
+	}
+}
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+/*
+ * As Linux: the global reserve is not free; and when metadata cannot grow and what is left of it is little more than
+ * that reserve, nothing is available, however much room there is for data. Where both share their block groups the
+ * reserve is not for data either.
+ */
+static void live_statfs(struct eng_fs *efs, struct eng_statfs *st)
+{
+	struct space_fs *space = txn_space(&efs->fs);
+	struct space_info *meta = space_info_find(space->sp, BTRFS_BLOCK_GROUP_METADATA);
+	uint64_t total = le64_get(efs->fs.super.total_bytes), reserve;
+	struct live_usage u = { 0 };
+	bool full;
+
+	sum_live_groups(space, &u);
+	pthread_mutex_lock(&meta->lock);
+	reserve = space->rsv->global.size;
+	full = meta->full;
+	pthread_mutex_unlock(&meta->lock);
+	st->block_size = efs->fs.sectorsize;
+	st->name_max = BTRFS_NAME_LEN;
+	st->total_bytes = total / u.data->copies;
+	st->free_bytes = less(less(total, u.used_raw) / u.data->copies, reserve);
+	st->avail_bytes = u.data_free + dev_space_unallocated(space->devs) / u.data->copies;
+	if (u.mixed)
+		st->avail_bytes = less(st->avail_bytes, reserve);
+	else if (full && less(u.meta_free, METADATA_MARGIN) < reserve)
+		st->avail_bytes = 0;
+}
+
 int eng_statfs(struct eng_fs *efs, struct eng_statfs *out_st)
 {
 	int err = 0;
 
+	if (efs->rw) {
+		live_statfs(efs, out_st);
+		return 0;
+	}
 	pthread_mutex_lock(&efs->lock);
 	if (!efs->have_statfs) {
 		err = compute_statfs(efs, &efs->statfs);
@@ -142,9 +225,12 @@ int eng_statfs(struct eng_fs *efs, struct eng_statfs *out_st)
 
 void eng_fs_info(struct eng_fs *efs, struct eng_fs_info *out_info)
 {
-	const struct btrfs_super_block *sb = &efs->fs.super;
+	struct btrfs_super_block now = efs->fs.super;
+	const struct btrfs_super_block *sb = &now;
 	struct eng_dev_info dev;
 
+	if (efs->rw)
+		txn_super(&efs->fs, &now);
 	memset(out_info, 0, sizeof(*out_info));
 	memcpy(out_info->fsid, sb->fsid, 16);
 	memcpy(out_info->metadata_uuid, vol_geometry(efs->fs.vol)->fsid, 16);

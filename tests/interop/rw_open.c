@@ -2,7 +2,7 @@
 /*
  * Opens a filesystem for writing and says what came of it.
  *
- * usage: rw-open [-d] [-l] [-r] [-c BYTES] [-t NAME] DEVICE...
+ * usage: rw-open [-d] [-l] [-r] [-s] [-c BYTES] [-t NAME] DEVICE...
  *
  * -d degraded, -l as one that only looks, -r with a rescue option, -c metadata cache, -t creates
  * NAME in the top directory. Prints "writable", or the errno's name and every error line.
@@ -38,10 +38,12 @@ int main(int argc, char **argv)
 	const char *name = NULL;
 	struct eng_fs_info info;
 	struct eng_fs *fs;
+	bool statfs = false;
 	int c, err;
 
-	while ((c = getopt(argc, argv, "dlrc:t:")) != -1) {
+	while ((c = getopt(argc, argv, "dlrsc:t:")) != -1) {
 		opts.degraded |= c == 'd';
+		statfs |= c == 's';
 		if (c == 'l')
 			opts.share = ENG_SHARE_LOOK;
 		if (c == 'r')
@@ -61,7 +63,14 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	eng_fs_info(fs, &info);
-	if (name)
+	if (statfs) {
+		struct eng_statfs st;
+
+		err = eng_statfs(fs, &st);
+		printf("%llu %llu %llu\n", (unsigned long long)st.total_bytes,
+		       (unsigned long long)st.free_bytes, (unsigned long long)st.avail_bytes);
+	}
+	if (name && !err)
 		err = touch(fs, name);
 	if (!err)
 		err = eng_sync(fs);

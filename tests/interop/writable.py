@@ -191,7 +191,23 @@ def good(top):
         opened(paths, '-t', 'new')
 
 
-CASES = (of_superblock, of_log, of_devices, of_trees, of_options, good)
+def statfs(top):
+    """As the kernel counts: the same bytes in all, and free ones but for how large the reserve is just now."""
+    for mkfs, size in (('', 256), ('', 1024), ('--mixed', 256), ('-d dup -m dup', 512), ('-m single -n 4k', 300)):
+        paths = image(top, mkfs, size=size)
+        with bi.kernel_mounted(paths, f'{top}/mnt') as mnt:
+            for i in range(100):
+                bi.save(f'{mnt}/f{i}', os.urandom(30000))
+            os.sync()
+            st = os.statvfs(mnt)
+            theirs = [n * st.f_frsize for n in (st.f_blocks, st.f_bfree, st.f_bavail)]
+        ours = list(map(int, bi.run(RW_OPEN, '-s', *paths).decode().split()[:3]))
+        print(mkfs, size, theirs, ours)
+        if ours[0] != theirs[0] or abs(ours[1] - theirs[1]) > 4 * bi.MIB or abs(ours[2] - theirs[2]) > 4 * bi.MIB:
+            raise bi.Failed(f'statfs of {mkfs}: the kernel says {theirs}, we {ours}')
+
+
+CASES = (of_superblock, of_log, of_devices, of_trees, of_options, good, statfs)
 
 
 def main():

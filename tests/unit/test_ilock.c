@@ -4,6 +4,7 @@
 #include "engine/api/ilock_priv.h"
 
 #include "engine/util/fault.h"
+#include "tests/unit/plants.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -198,12 +199,34 @@ static void test_refs(void **state)
 	iref_table_destroy(t);
 }
 
+#ifdef UBTRFS_PLANT
+static int check_refs(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_refs) };
+
+	if (!freopen("/dev/null", "w", stdout))
+		return 0;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#endif
+
+static void test_plants(void **state)
+{
+#ifdef UBTRFS_PLANT
+	static const struct plant plants[] = { { "iref_no_fill", check_refs } };
+
+	check_plants(plants, 1);
+#else
+	skip();
+#endif
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_set_order), cmocka_unit_test(test_set_add),
 		cmocka_unit_test(test_no_memory), cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_refs),
+		cmocka_unit_test(test_refs),	  cmocka_unit_test(test_plants),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

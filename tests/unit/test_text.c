@@ -130,9 +130,45 @@ static void test_error_sticks(void **state)
 	assert_int_equal(p.len, sizeof(buf) - 1);
 }
 
+static void test_parse_number(void **state)
+{
+	static const struct {
+		const char *s;
+		bool units, good;
+		uint64_t v;
+	} cases[] = {
+		{ "0", false, true, 0 },
+		{ "18446744073709551615", false, true, UINT64_MAX },
+		{ "18446744073709551616", false, false, 0 },
+		{ "0x10", false, true, 16 },
+		{ "010", false, true, 8 },
+		{ "4k", true, true, 4096 },
+		{ "4K", false, false, 0 },
+		{ "2T", true, true, 2ull << 40 },
+		{ "15E", true, true, 15ull << 60 },
+		{ "16E", true, false, 0 },
+		{ "1KB", true, false, 0 },
+		{ "K", true, false, 0 },
+		{ "", true, false, 0 },
+		{ "-1", true, false, 0 },
+		{ " -1", true, false, 0 },
+		{ "1 ", true, false, 0 },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t v = 77;
+
+		if (text_parse_number(cases[i].s, cases[i].units, &v) != cases[i].good ||
+		    v != cases[i].v)
+			fail_msg("'%s' gives %llu", cases[i].s, (unsigned long long)v);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parse_number),
 		cmocka_unit_test(test_numbers), cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_cut),	cmocka_unit_test(test_flush),
 		cmocka_unit_test(test_error_sticks),

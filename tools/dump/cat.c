@@ -43,20 +43,15 @@ static int copy_out(struct dump *d, struct eng_file *f, const char *path)
 
 int cmd_cat(int argc, char **argv)
 {
-	static const struct option options[] = { PATH_OPTIONS, DUMP_COMMON_OPTIONS };
 	struct dump d = { 0 };
 	struct path_opts p = { 0 };
 	struct eng_file *f;
 	struct eng_attr attr;
-	int opt, code, err;
+	int code, err;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		code = path_option(&p, &d, opt, help);
-		if (code >= 0)
-			return code;
-	}
-	if (!path_take_args(&d, argc, argv, 1, "cat: give a device and a path"))
-		return DUMP_USAGE;
+	code = path_command_line(&d, &p, argc, argv, help, 1, "cat: give a device and a path");
+	if (code >= 0)
+		return code;
 	if (!dump_open(&d, false))
 		return DUMP_FAILED;
 	code = DUMP_FAILED;

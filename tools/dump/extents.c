@@ -193,19 +193,14 @@ static int show_file(struct extents *x, const struct eng_attr *attr, const char 
 
 int cmd_extents(int argc, char **argv)
 {
-	static const struct option options[] = { PATH_OPTIONS, DUMP_COMMON_OPTIONS };
 	struct extents x = { 0 };
 	struct path_opts p = { 0 };
 	struct eng_attr attr;
-	int opt, code, end;
+	int code, end;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		code = path_option(&p, &x.d, opt, help);
-		if (code >= 0)
-			return code;
-	}
-	if (!path_take_args(&x.d, argc, argv, 1, "extents: give a device and a path"))
-		return DUMP_USAGE;
+	code = path_command_line(&x.d, &p, argc, argv, help, 1, "extents: give a device and a path");
+	if (code >= 0)
+		return code;
 	x.t = dump_out_begin();
 	if (!dump_open(&x.d, false))
 		return DUMP_FAILED;

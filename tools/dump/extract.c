@@ -227,19 +227,14 @@ static void summary(struct extract *x)
 
 int cmd_extract(int argc, char **argv)
 {
-	static const struct option options[] = { PATH_OPTIONS, DUMP_COMMON_OPTIONS };
 	struct extract x = { .top = -1, .root = geteuid() == 0 };
 	struct path_opts p = { 0 };
 	struct eng_attr attr;
-	int opt, code, end;
+	int code, end;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		code = path_option(&p, &x.d, opt, help);
-		if (code >= 0)
-			return code;
-	}
-	if (!path_take_args(&x.d, argc, argv, 2, "extract: give a device, a path and a directory"))
-		return DUMP_USAGE;
+	code = path_command_line(&x.d, &p, argc, argv, help, 2, "extract: give a device, a path and a directory");
+	if (code >= 0)
+		return code;
 	x.t = dump_out_begin();
 	x.buf = malloc(EXTRACT_BUF);
 	x.d.quiet = true; /* each loss is told with its file */

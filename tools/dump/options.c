@@ -17,58 +17,23 @@ static const char common_help[] =
 
 bool dump_number(const char *what, const char *s, uint64_t *out)
 {
-	static const char units[] = "KMGTPE";
-	char *end;
-	unsigned shift = 0;
-	unsigned long long v;
-
-	errno = 0;
-	v = strtoull(s, &end, 0);
-	if (*end && end != s) {
-		const char *unit = strchr(units, *end & ~0x20);
-
-		if (unit && !end[1]) {
-			shift = 10 * (unsigned)(unit - units + 1);
-			end++;
-		}
-	}
-	if (end == s || *end || errno || strchr(s, '-') || (shift && v >> (64 - shift))) {
-		dump_error("%s: '%s' is not a number", what, s);
-		return false;
-	}
-	*out = (uint64_t)v << shift;
-	return true;
+	if (text_parse_number(s, true, out))
+		return true;
+	dump_error("%s: '%s' is not a number", what, s);
+	return false;
 }
 
 static bool add_rescue(struct dump *d, const char *list)
 {
-	static const struct {
-		const char *name;
-		unsigned bits;
-	} words[] = {
-		{ "usebackuproot", ENG_RESCUE_USEBACKUPROOT },
-		{ "ignorebadroots", ENG_RESCUE_IGNOREBADROOTS },
-		{ "ibadroots", ENG_RESCUE_IGNOREBADROOTS },
-		{ "ignoredatacsums", ENG_RESCUE_IGNOREDATACSUMS },
-		{ "idatacsums", ENG_RESCUE_IGNOREDATACSUMS },
-		{ "ignoremetacsums", ENG_RESCUE_IGNOREMETACSUMS },
-		{ "imetacsums", ENG_RESCUE_IGNOREMETACSUMS },
-		{ "ignoresuperflags", ENG_RESCUE_IGNORESUPERFLAGS },
-		{ "isuperflags", ENG_RESCUE_IGNORESUPERFLAGS },
-		{ "all", ENG_RESCUE_ALL },
-	};
-
 	while (*list) {
-		size_t len = strcspn(list, ":,"), i;
+		size_t len = strcspn(list, ":,");
+		unsigned bits;
 
-		for (i = 0; i < sizeof(words) / sizeof(*words); i++)
-			if (strlen(words[i].name) == len && !memcmp(words[i].name, list, len))
-				break;
-		if (i == sizeof(words) / sizeof(*words)) {
+		if (!eng_rescue_word(list, len, &bits)) {
 			dump_error("--rescue: no such thing as '%.*s'", (int)len, list);
 			return false;
 		}
-		d->rescue |= words[i].bits;
+		d->rescue |= bits;
 		list += len;
 		list += *list != '\0';
 	}

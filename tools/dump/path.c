@@ -3,6 +3,7 @@
 #include "tools/dump/path.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <string.h>
 
 bool path_take_args(struct dump *d, int argc, char **argv, int nr_after, const char *what)
@@ -24,6 +25,21 @@ int path_option(struct path_opts *p, struct dump *d, int opt, const char *help)
 		return dump_common_option(d, opt, help);
 	p->subvol = optarg;
 	return -1;
+}
+
+int path_command_line(struct dump *d, struct path_opts *p, int argc, char **argv, const char *help,
+		      int nr_after, const char *what)
+{
+	static const struct option options[] = { PATH_OPTIONS, DUMP_COMMON_OPTIONS };
+	int opt;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		int code = path_option(p, d, opt, help);
+
+		if (code >= 0)
+			return code;
+	}
+	return path_take_args(d, argc, argv, nr_after, what) ? -1 : DUMP_USAGE;
 }
 
 bool path_find(struct dump *d, const struct path_opts *p, const char *path,

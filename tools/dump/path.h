@@ -23,6 +23,9 @@ enum {
 /* Devices, then `nr_after` other arguments, left at optind. False and a message (`what`) if too
  * few. */
 bool path_take_args(struct dump *d, int argc, char **argv, int nr_after, const char *what);
+/* The whole command line of a command with no options of its own. -1: go on; else the exit code. */
+int path_command_line(struct dump *d, struct path_opts *p, int argc, char **argv, const char *help,
+		      int nr_after, const char *what);
 /* As dump_common_option, with --subvol. */
 int path_option(struct path_opts *p, struct dump *d, int opt, const char *help);
 /* False and a message if there is no such file. Symbolic links are not followed. */
