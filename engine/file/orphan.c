@@ -43,11 +43,11 @@ static int drop_items(struct chg *c, uint64_t ino, uint8_t min_type, uint8_t max
 		more = err = trunc_round(c, &t);
 		if (!more) {
 			err = orphan_remove(c, ino);
-			err = err == -ENOENT ? 0 : err;
 		} else if (more > 0) {
 			err = t.nbytes ? trunc_edit(c, &t, true, NULL, NULL) : 0;
 		}
-		err = chg_done(c, err);
+		/* Of a damaged inode either may be missing, and does not matter any more. */
+		err = chg_done(c, err == -ENOENT ? 0 : err);
 	} while (!err && more);
 	return err;
 }

@@ -57,7 +57,7 @@ static void take_extent(struct batch *b, const struct btrfs_key *key,
 	};
 }
 
-/* True if the item goes, or (b->cut) is to be cut. */
+/* True if the item goes and the one before may, too. */
 static bool take(const struct chg *c, const struct trunc *t, const void *leaf, unsigned slot,
 		 struct batch *b)
 {
@@ -84,7 +84,9 @@ static bool take(const struct chg *c, const struct trunc *t, const void *leaf, u
 	if (!b->nr++)
 		b->last = key;
 	b->bytes += btrfs_item_size(leaf, slot) + (uint32_t)sizeof(struct btrfs_item);
-	return true;
+	/* Nothing comes before the inode item, whatever the leaf starts with. */
+	b->end = key.type == BTRFS_INODE_ITEM_KEY;
+	return !b->end;
 }
 
 static int look(const struct chg *c, const struct trunc *t, struct batch *b)

@@ -599,6 +599,7 @@ static bool run(uint64_t seed, uint64_t features, unsigned steps)
 
 	m->ff = filefake_create(4096, features);
 	m->rand = seed;
+	m->ff->end_every = 2;
 	m->inodes[0] = (struct mino){
 		.ino = TOP, .mode = S_IFDIR | 0755, .nlink = 1, .xattr = { -1, -1, -1 }
 	};
