@@ -131,12 +131,13 @@ static int extents_free(const struct fst_ops *ops, const struct fst_group *g, ui
 			uint64_t len, int *out_delta)
 {
 	uint64_t end = start + len, from = start, to = end, s, l;
-	int err = extent_find(ops, g, end, &s, &l);
+	/* At the group's end the items of the next one begin. */
+	int err = extent_find(ops, g, end < g->start + g->len ? end : end - 1, &s, &l);
 
 	*out_delta = 1;
 	if (err < 0)
 		return err;
-	if (!err && s == end && end < g->start + g->len) {
+	if (!err && s == end) {
 		err = extent_remove(ops, s, l);
 		if (err)
 			return err;

@@ -233,6 +233,13 @@ static void test_neighbours(void **state)
 	assert_int_equal(fst_group_add(&m.ops, &above), 0);
 	assert_int_equal(fst_group_add(&copy, &below), 0);
 	assert_int_equal(fst_group_add(&copy, &above), 0);
+	/* The last sector, where the group above begins, with and without free space before it. */
+	for (unsigned nr = 1; nr < 3; nr++) {
+		assert_int_equal(change(&m, 300 - nr, nr, false), 0);
+		assert_int_equal(change(&m, 299, 1, true), 0);
+		if (nr == 2)
+			assert_int_equal(change(&m, 298, 1, true), 0);
+	}
 	for (unsigned i = 0; i < 500; i++)
 		assert_int_equal(flip(&m, 10), 0);
 	assert_int_equal(fst_group_remove(&m.ops, &m.g), 0);
