@@ -33,10 +33,27 @@ def parts(build, states):
                                          str(3000 + seed), image['dup']]
     for config in CONFIGS:
         yield f'fault-change-{config}', [fault, image[config]]
+    prop = f'{build}/tests/prop/prop'
+    for seed in range(1, 40):
+        config = CONFIGS[seed % len(CONFIGS)]
+        yield f'prop-{config}-{seed}', [prop, '-v', 'volume', '-n', '50', '-o', '2000', '-s',
+                                        str(100 * seed), image[config]]
     on_image = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                             'storm/on_image.py')
     for config in CONFIGS:
         yield f'storm-1g-{config}', [on_image, config, '1024', f'{build}/tests/storm/storm']
+
+
+def work():
+    """Our engine and the kernel by turns, in every configuration."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.insert(0, f'{here}/lib')
+    import write_image  # pylint: disable=import-outside-toplevel
+    for config in write_image.CONFIGS:
+        cmd = [f'{here}/interop/work.py', '--config', config, '--mib', '4096', '--options',
+               'cache=134217728' if config == 'n64k' else '']
+        yield f'work-{config}', cmd + ['--ops', '200000', '--rounds', '1', '--seed', '7']
+        yield f'ping-pong-{config}', cmd + ['--ops', '100000', '--rounds', '20', '--seed', '8']
 
 
 def run_one(name, cmd):

@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), 'lib'))
 import btrfs_image as bi  # noqa: E402
 
-PROGRAM = os.path.join(bi.build_dir(), 'tests', 'interop', 'workload')
+PROGRAM = os.path.join(bi.build_dir(), 'tests', 'prop', 'workload')
 
 
 class Workload:

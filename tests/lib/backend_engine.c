@@ -136,8 +136,10 @@ static int do_link(struct engine *e, const struct op *op, struct res *res)
 	if (!err)
 		err = walk(e, op->to, &dir, name);
 	/* Linux looks for the new name first. */
-	if (!err && !eng_lookup(e->fs, dir.id, name, strlen(name), &a))
-		err = -EEXIST;
+	if (!err) {
+		err = eng_lookup(e->fs, dir.id, name, strlen(name), &a);
+		err = !err ? -EEXIST : err == -ENOENT ? 0 : err;
+	}
 	/* To the engine it could be a temporary file. */
 	if (!err && !from.nlink && !S_ISDIR(from.mode))
 		err = -ENOENT;

@@ -60,6 +60,7 @@ struct model_inode {
 struct model_limits {
 	uint32_t nodesize;
 	uint32_t inline_max; /* bytes of a file that an engine writes; 0: any number */
+	bool exact_clock;    /* times are the moment's, not those of a clock that Linux looks at now and then */
 };
 
 struct model {

@@ -153,7 +153,7 @@ bool model_apply(struct model *m, struct backend *b, const struct op *op, struct
 	struct op_time began;
 
 	/* The clock that Linux stamps with is behind the exact one. */
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	clock_gettime(m->limits.exact_clock ? CLOCK_REALTIME : CLOCK_REALTIME_COARSE, &now);
 	began = (struct op_time){ now.tv_sec, now.tv_nsec };
 	res_reset(scratch);
 	b->apply(b, op, scratch);

@@ -319,6 +319,7 @@ int main(int argc, char **argv)
 		return 2;
 	p.base = load(argv[optind], &p.limits.nodesize);
 	p.limits.inline_max = INLINE_MAX;
+	p.limits.exact_clock = true;
 	snprintf(p.image, sizeof(p.image), "prop-%d.img", (int)getpid());
 	ret = file ? replay(&p, file) : 0;
 	for (unsigned i = 0; i < scripts && !file && !failed; i++, p.seed++) {

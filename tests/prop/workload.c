@@ -61,7 +61,7 @@ struct worker {
 
 static struct set sets[SETS];
 static struct model_limits limits = { .nodesize = 16384 };
-static struct eng_open_opts open_opts = { .writable = true, .threads = 2 * THREADS, .workers = -1, .commit_sec = 1 };
+static struct eng_open_opts open_opts = { .writable = true, .workers = -1, .commit_sec = 1 };
 static atomic_bool stop;
 
 static __attribute__((format(printf, 1, 2))) bool failed(const char *form, ...)
@@ -132,22 +132,32 @@ static int engine_dir(struct eng_fs *fs, struct eng_ino dir, const char *name, s
 	return err;
 }
 
-static struct backend *open_engine(struct eng_fs *fs, const struct set *s, unsigned nr)
+/* The set's directory; its last component is made if it is missing. */
+static int engine_set_dir(struct eng_fs *fs, const char *path, struct eng_ino *out_id)
 {
-	struct eng_ino top, dir, shared;
+	const char *slash = strrchr(path, '/');
+	char parent[4096];
+	struct eng_ino top;
 	struct eng_attr a;
-	char name[16];
 	int err = eng_subvol_root(fs, 5, &top);
 
+	snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 0, path);
 	if (!err)
-		err = eng_path_lookup(fs, top, s->path, &a);
-	if (err == -ENOENT && !strchr(s->path, '/'))
-		err = engine_dir(fs, top, s->path, &a.id);
+		err = eng_path_lookup(fs, top, parent, &a);
+	return err ? err : engine_dir(fs, a.id, slash ? slash + 1 : path, out_id);
+}
+
+static struct backend *open_engine(struct eng_fs *fs, const struct set *s, unsigned nr)
+{
+	struct eng_ino id, dir, shared;
+	char name[16];
+	int err = engine_set_dir(fs, s->path, &id);
+
 	sprintf(name, "t%u", nr);
 	if (!err)
-		err = engine_dir(fs, a.id, name, &dir);
+		err = engine_dir(fs, id, name, &dir);
 	if (!err)
-		err = engine_dir(fs, a.id, "s", &shared);
+		err = engine_dir(fs, id, "s", &shared);
 	errno = -err;
 	return err ? NULL : backend_engine(fs, dir, &shared);
 }
@@ -254,6 +264,7 @@ static void prepare(struct worker *w, struct set *s, unsigned nr, uint64_t ops, 
 	struct model *m = s->models[nr];
 
 	m->limits.inline_max = inline_max;
+	m->limits.exact_clock = inline_max;
 	*w = (struct worker){
 		.set = s,
 		.nr = nr,
@@ -331,6 +342,9 @@ static bool run_engine(const char *image, uint64_t ops, uint64_t seed, char **na
 	opts.devices = &image;
 	opts.nr_devices = 1;
 	opts.message = hear;
+	opts.threads = 2;
+	for (unsigned i = 0; i < nr; i++)
+		opts.threads += find_set(names[i]) ? find_set(names[i])->threads : 0;
 	err = eng_open(&opts, &fs);
 	if (err)
 		return failed("%s: does not open: %s", image, strerrorname_np(-err));
