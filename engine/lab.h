@@ -40,6 +40,9 @@ struct lab_opts {
 	bool no_threads;          /* no commit, writeback, flusher thread: everything happens in the callers' */
 	bool assert_overruns;
 	enum lab_policy policy;
+	/* With search_linux: every nth search starts over so many times, having copied its path; 0: none does. */
+	unsigned restart_every, restart_times;
+	bool restart_writes;      /* all dirty metadata that is not held is written each time, in between */
 };
 /* For the opens that follow; NULL: as eng_open has it. Not thread-safe. */
 void lab_set_opts(const struct lab_opts *opts);

@@ -77,6 +77,8 @@ int api_check_writable(struct eng_fs *efs, unsigned devices_given);
 struct api_lab {
 	bool search_linux, one_pool, no_threads, assert_overruns;
 	enum eb_policy policy;
+	unsigned restart_every, restart_times;
+	bool restart_writes;
 };
 extern struct api_lab api_lab;
 

@@ -24,6 +24,9 @@ void lab_set_opts(const struct lab_opts *opts)
 		.no_threads = opts->no_threads,
 		.assert_overruns = opts->assert_overruns,
 		.policy = policies[opts->policy],
+		.restart_every = opts->restart_every,
+		.restart_times = opts->restart_times,
+		.restart_writes = opts->restart_writes,
 	};
 }
 

@@ -64,6 +64,9 @@ static int open_txn(struct eng_fs *efs)
 		.policy = api_lab.policy,
 		.assert_overruns = api_lab.assert_overruns,
 		.no_threads = api_lab.no_threads,
+		.restart_every = api_lab.restart_every,
+		.restart_times = api_lab.restart_times,
+		.restart_writes = api_lab.restart_writes,
 	};
 
 	return txn_open(&efs->fs, &topts);

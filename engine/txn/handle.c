@@ -143,6 +143,7 @@ static int begin(struct fs *fs, unsigned items, enum space_flush flush, enum txn
 		return err;
 	}
 	bt_trans_init(&h->st.bt, fs->cache, h->txn->generation, &ops, mgr->opts.search);
+	h->st.bt.lab = mgr->lab.every ? &mgr->lab : NULL;
 	eb_holds_init(&h->holds, fs->cache, mgr->opts.policy);
 	h->st.fs = &mgr->space;
 	h->st.drefs = h->txn->drefs;

@@ -263,6 +263,12 @@ static void write_failed(void *arg, int err)
 	txn_put(t);
 }
 
+/* An error is kept for the commit. */
+static void write_all(void *arg)
+{
+	(void)eb_writeback_step(((struct txn_mgr *)arg)->wb, UINT32_MAX, NULL);
+}
+
 static int open_writeback(struct txn_mgr *mgr)
 {
 	const struct eb_writeback_opts opts = {
@@ -273,6 +279,10 @@ static int open_writeback(struct txn_mgr *mgr)
 		.thread = !mgr->opts.no_threads,
 	};
 
+	mgr->lab.every = mgr->opts.restart_every;
+	mgr->lab.times = mgr->opts.restart_times;
+	mgr->lab.between = mgr->opts.restart_writes ? write_all : NULL;
+	mgr->lab.arg = mgr;
 	return eb_writeback_create(&opts, &mgr->wb);
 }
 

@@ -92,6 +92,8 @@ struct txn_opts {
 	enum eb_policy policy;
 	bool assert_overruns;     /* as in debug builds: a handle that takes more than it reserved stops the program */
 	bool no_threads;          /* tests by steps: no commit, writeback or flusher thread */
+	unsigned restart_every, restart_times; /* struct bt_lab; 0: none */
+	bool restart_writes;
 };
 /*
  * Makes an opened filesystem writable: spaces, reserves, block groups, live trees, threads. The opener has refused what cannot be

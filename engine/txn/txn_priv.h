@@ -76,6 +76,7 @@ struct txn_mgr {
 	bool rsv_ready;
 	struct live_root live[LIVE_NR];
 	struct eb_writeback *wb;
+	struct bt_lab lab;
 	bool uuid_gen_follows; /* the uuid tree is up to date: so says the superblock, and is to go
 				  on saying */
 	unsigned backup_next;  /* slot of the next backup root; the committer's */
