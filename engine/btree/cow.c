@@ -225,13 +225,14 @@ int bt_cow(struct bt_trans *t, struct bt_tree *tree, struct eb **io_eb, struct e
 	/* While the address is still the block's. */
 	if (t->ops->touched)
 		t->ops->touched(t, tree, copy, eb);
+	/* First: with its reference the address may go, and be another block's at once. */
+	if (sh.refs == 1)
+		eb_retire(eb, t->generation);
 	err = drop_ref(t, tree, eb,
 		       !tree->reloc ? 0
 		       : parent	    ? eb_logical(parent)
 				    : eb_logical(eb),
 		       sh.refs == 1);
-	if (sh.refs == 1)
-		eb_retire(eb, t->generation);
 	eb_unlock_write(eb);
 	eb_put(eb);
 	*io_eb = copy;
@@ -272,8 +273,9 @@ int bt_free(struct bt_trans *t, struct bt_tree *tree, struct eb *eb)
 	int err;
 
 	assert(!tree->reloc && eb_mutable(eb, t->generation));
-	err = drop_ref(t, tree, eb, 0, true);
+	/* First: its address may be another block's at once. */
 	eb_forget(eb);
+	err = drop_ref(t, tree, eb, 0, true);
 	eb_unlock_write(eb);
 	eb_put(eb);
 	return err;
