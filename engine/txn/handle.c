@@ -16,6 +16,8 @@
 /* Heads that an ending handle runs when references press, and how many are too many in any case. */
 #define RUN_HEADS 64u
 #define MANY_HEADS 4096u
+/* Commits that a handle which frees space asks for before it gives up. */
+#define STEAL_TRIES 10
 
 static struct txn_handle *handle_of(struct bt_trans *t)
 {
@@ -117,6 +119,22 @@ int txn_write_blocks(void *arg, struct eb_write *ios, unsigned nr)
 
 /* ---- beginning ---- */
 
+/*
+ * What frees space must get on: the global reserve that it may take from is filled again by a
+ * commit, and so often it is asked for one. Others who delete may have been faster.
+ */
+static int reserve(struct fs *fs, struct rsv_handle *rsv, unsigned items, enum space_flush flush)
+{
+	int err = rsv_handle_begin(&fs->txn->rsv, rsv, items, flush);
+
+	for (int i = 0; err == -ENOSPC && flush == SPACE_FLUSH_ALL_STEAL && i < STEAL_TRIES; i++) {
+		err = txn_sync(fs);
+		if (!err)
+			err = rsv_handle_begin(&fs->txn->rsv, rsv, items, flush);
+	}
+	return err;
+}
+
 static int begin(struct fs *fs, unsigned items, enum space_flush flush, enum txn_how how,
 		 struct txn_handle **out_h)
 {
@@ -131,7 +149,7 @@ static int begin(struct fs *fs, unsigned items, enum space_flush flush, enum txn
 	if (!h)
 		return -ENOMEM;
 	h->ffs = fs;
-	err = rsv_handle_begin(&mgr->rsv, &h->st.rsv, items, flush);
+	err = reserve(fs, &h->st.rsv, items, flush);
 	if (err) {
 		free(h);
 		return err;
