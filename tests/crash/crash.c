@@ -84,7 +84,7 @@ static int planted(void)
 	int status;
 
 	opt.states = PLANT_STATES;
-	opt.per_round = PLANT_STATES / 4;
+	opt.per_round = PLANT_STATES / 20; /* many workloads */
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)
@@ -140,5 +140,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	opt.image = argv[optind];
+	if (access(opt.image, R_OK)) {
+		perror(opt.image);
+		return 2;
+	}
 	return opt.plant ? planted() : sweep();
 }

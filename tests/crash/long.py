@@ -15,7 +15,7 @@ import sys
 import time
 
 PART = 1000
-CONFIGS = ('dup', 'n4k', 'bgt')
+CONFIGS = ('dup', 'n4k', 'bgt', 'tight')
 
 
 def parts(build, states):
@@ -40,7 +40,7 @@ def parts(build, states):
                                         str(100 * seed), image[config]]
     on_image = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                             'storm/on_image.py')
-    for config in CONFIGS:
+    for config in ('dup', 'n4k', 'bgt', 'mixed'):
         yield f'storm-1g-{config}', [on_image, config, '1024', f'{build}/tests/storm/storm']
 
 

@@ -10,6 +10,7 @@ it, `snap`, both changed since, so that blocks are shared and full back referenc
 --rootdir makes the same without the snapshot. --empty: mkfs.btrfs alone. What was done is said on stdout.
 """
 import argparse
+import contextlib
 import os
 import shutil
 import sys
@@ -24,6 +25,8 @@ CONFIGS = {
     'dup': ['-m', 'dup', '-d', 'single'],
     'n4k': [*SMALL, '-m', 'single', '-d', 'single', '-O', '^block-group-tree'],
     'bgt': [*SMALL, '-m', 'dup', '-d', 'single', '-O', 'block-group-tree'],
+    # Little is free, in pieces: what was freed is soon used again.
+    'tight': [*SMALL, '--mixed'],
     'single': ['-m', 'single', '-d', 'single'],
     'dup4k': [*SMALL, '-m', 'dup', '-d', 'dup'],
     'mixed': [*SMALL, '--mixed'],
@@ -35,8 +38,9 @@ CONFIGS = {
     'sha256': [*SMALL, '-m', 'dup', '-d', 'single', '--csum', 'sha256'],
     'blake2': [*SMALL, '-m', 'dup', '-d', 'single', '--csum', 'blake2'],
 }
-MIB = {'n4k': 128, 'mixed': 64, 'mixed-dup': 256}
+MIB = {'tight': 16, 'n4k': 128, 'mixed': 64, 'mixed-dup': 256}
 DEFAULT_MIB = 256
+LEAVE = {'tight': 3 * bi.MIB}
 # Two pairs, each with one hash.
 TWINS = ('user.88bzilh', 'user.2ofmlwb', 'user.mxpv28v', 'user.ve0dggj')
 
@@ -71,7 +75,21 @@ def change(top, step):
     bi.save(f'{top}/deep/new{step}', b'new')
 
 
-def by_kernel(path, files):
+def fill_up(top, leave):
+    """Data until about so many bytes are available; a part of that is given back in small pieces."""
+    bi.run('sync', '-f', top)
+    st = os.statvfs(top)
+    bi.save(f'{top}/d/big', os.urandom(max(0, st.f_bavail * st.f_frsize - leave)))
+    pieces = 0
+    with contextlib.suppress(OSError):
+        for pieces in range(leave // 2 // 16384):
+            bi.save(f'{top}/d/piece{pieces}', os.urandom(16384))
+    bi.run('sync', '-f', top)
+    for i in range(0, pieces, 2):
+        os.unlink(f'{top}/d/piece{i}')
+
+
+def by_kernel(path, files, leave=None):
     mnt = tempfile.mkdtemp(prefix='ubtrfs-image.')
     try:
         with bi.kernel_mounted([path], mnt, 'noatime,max_inline=2048'):
@@ -85,6 +103,8 @@ def by_kernel(path, files):
             change(f'{mnt}/snap', 5)
             for i in range(0, files, 3):
                 os.unlink(f'{mnt}/inline{i}')
+            if leave:
+                fill_up(mnt, leave)
     finally:
         os.rmdir(mnt)
 
@@ -104,7 +124,7 @@ def make(config, out, mib=None, empty=False, files=60):
             root = ['--rootdir', top, '--subvol', 'volume']
         bi.run('mkfs.btrfs', '-q', '-f', *CONFIGS[config], *root, part)
     if kernel:
-        by_kernel(part, files)
+        by_kernel(part, files, LEAVE.get(config))
     shutil.move(part, out)
     return kernel
 
