@@ -3,7 +3,7 @@
 """Files that the kernel wrote, with their extents shared and summed in every way, are removed and cut by us: btrfs
 check and scrub must like what is left, and our references must lead where the trees do.
 
-usage: drop_data.py [--seed N]
+usage: drop_data.py [--seed N] [--plant]
 """
 import argparse
 import os
@@ -61,15 +61,10 @@ def judge(image, top):
         bi.run('btrfs', 'scrub', 'start', '-B', mnt, quiet=True)
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--seed', type=int, default=1)
-    args = parser.parse_args()
-    bi.need('root', 'loop devices', 'btrfs in the kernel')
-    bi.own_namespace()
+def run_all(seed):
     with bi.scratch() as top:
         for nr, (mkfs, mount) in enumerate(MADE):
-            rng = random.Random(args.seed * 10 + nr)
+            rng = random.Random(seed * 10 + nr)
             image, = bi.make_files(top, 1, 512 * bi.MIB)
             bi.run('mkfs.btrfs', '-q', '-f', *mkfs.split(), image, quiet=True)
             with bi.kernel_mounted([image], f'{top}/mnt', ','.join(filter(None, ('max_inline=0', mount)))) as mnt:
@@ -83,6 +78,24 @@ def main():
                 drop(image, script(rng, part))
                 judge(image, top)
             print(f'{mkfs} {mount}: {len(names)} files')
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--plant', action='store_true', help='a fault is planted: it must be found')
+    args = parser.parse_args()
+    bi.need('root', 'loop devices', 'btrfs in the kernel')
+    bi.own_namespace()
+    try:
+        run_all(args.seed)
+    except bi.Failed as e:
+        if not args.plant:
+            raise
+        print(f'found: {e}')
+        return
+    if args.plant:
+        raise bi.Failed('the planted fault was not found')
 
 
 if __name__ == '__main__':
