@@ -95,7 +95,7 @@ struct eb *eb_new(struct eb_cache *c, struct eb_spares *s, uint64_t logical, uin
 		  uint64_t owner, int level);
 /*
  * A private copy of a block that is locked for reading, in a spare; end with eb_copy_put. The cache does not
- * know it.
+ * know it. Of a leaf, what its items use: the bytes between are anything.
  */
 struct eb *eb_copy(const struct eb *eb, struct eb_spares *s);
 void eb_copy_put(struct eb *copy);

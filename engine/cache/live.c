@@ -268,8 +268,19 @@ struct eb *eb_new(struct eb_cache *c, struct eb_spares *s, uint64_t logical, uin
 struct eb *eb_copy(const struct eb *eb, struct eb_spares *s)
 {
 	struct eb *copy = spare_pop(s);
+	uint32_t nr = btrfs_header_nritems(eb->data), all = eb->cache->nodesize;
+	uint32_t front = all, back = all;
 
-	memcpy(copy->data, eb->data, eb->cache->nodesize);
+	/* Every read of a leaf that may change copies it: not what lies between headers and data. */
+	if (!btrfs_header_level(eb->data)) {
+		front = (uint32_t)(sizeof(struct btrfs_header) + nr * sizeof(struct btrfs_item));
+		if (nr)
+			back = (uint32_t)sizeof(struct btrfs_header) +
+			       btrfs_item_offset(eb->data, nr - 1);
+	}
+	assert(front <= back && back <= all);
+	memcpy(copy->data, eb->data, front);
+	memcpy(copy->data + back, eb->data + back, all - back);
 	copy->logical = eb->logical;
 	return copy;
 }
