@@ -92,7 +92,10 @@ static bool spell(const char *rest, char *out, char *last)
 		}
 		if (at + len + 2 > OP_NAME_ROOM)
 			return false;
-		at += (size_t)sprintf(out + at, "%s%s", at ? "/" : "", name);
+		if (at)
+			out[at++] = '/';
+		memcpy(out + at, name, len + 1);
+		at += len;
 	}
 	return !last;
 }
