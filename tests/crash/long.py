@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The long sweeps of writing: 50,000 crash states, every failure of a script, a filesystem of 1 GiB filled.
+"""The long sweeps of writing: 50,000 crash states, every failure of a script, a filesystem of 1 GiB filled,
+and long random work against models, alone and by turns with the kernel.
 
 usage: long.py BUILD LOG [--states N] [--jobs N]
 
@@ -16,6 +17,18 @@ import time
 
 PART = 1000
 CONFIGS = ('dup', 'n4k', 'bgt', 'tight')
+
+
+def work():
+    """Our engine and the kernel by turns, in every configuration."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.insert(0, f'{here}/lib')
+    import write_image  # pylint: disable=import-outside-toplevel
+    for config in write_image.CONFIGS:
+        cmd = [f'{here}/interop/work.py', '--config', config, '--mib', '4096', '--options',
+               'cache=134217728' if config == 'n64k' else '']
+        yield f'work-{config}', cmd + ['--ops', '200000', '--rounds', '1', '--seed', '7']
+        yield f'ping-pong-{config}', cmd + ['--ops', '100000', '--rounds', '20', '--seed', '8']
 
 
 def parts(build, states):
@@ -42,18 +55,7 @@ def parts(build, states):
                             'storm/on_image.py')
     for config in ('dup', 'n4k', 'bgt', 'mixed'):
         yield f'storm-1g-{config}', [on_image, config, '1024', f'{build}/tests/storm/storm']
-
-
-def work():
-    """Our engine and the kernel by turns, in every configuration."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    sys.path.insert(0, f'{here}/lib')
-    import write_image  # pylint: disable=import-outside-toplevel
-    for config in write_image.CONFIGS:
-        cmd = [f'{here}/interop/work.py', '--config', config, '--mib', '4096', '--options',
-               'cache=134217728' if config == 'n64k' else '']
-        yield f'work-{config}', cmd + ['--ops', '200000', '--rounds', '1', '--seed', '7']
-        yield f'ping-pong-{config}', cmd + ['--ops', '100000', '--rounds', '20', '--seed', '8']
+    yield from work()
 
 
 def run_one(name, cmd):
@@ -75,6 +77,7 @@ def main():
     p.add_argument('--states', type=int, default=50000)
     p.add_argument('--jobs', type=int, default=os.cpu_count())
     args = p.parse_args()
+    os.environ['UBTRFS_BUILD'] = os.path.abspath(args.build)
     done = set()
     if os.path.exists(args.log):
         with open(args.log, encoding='utf-8') as f:

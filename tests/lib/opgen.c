@@ -103,25 +103,29 @@ static void put_name(struct opgen *g, char *out, bool shared)
 {
 	const uint32_t kind = below(g, 100), part = shared ? g->threads : 1;
 	const uint32_t hash = below(g, 4) * part + (shared ? g->thread : 0);
+	uint32_t at; /* compilers differ in which argument is worked out first */
 
 	if (kind < 14 && hash < 256) {
 		sprintf(out, "hash%u.%u", below(g, 3), hash);
 		return;
 	}
 	if (kind < 17 && hash < 256) {
-		sprintf(out, "hash%u.%u.%u", below(g, 2), hash, 200 + below(g, 56));
+		at = below(g, 2);
+		sprintf(out, "hash%u.%u.%u", at, hash, 200 + below(g, 56));
 		return;
 	}
 	if (shared)
 		out += sprintf(out, "x%u.", g->thread);
-	if (kind < 27)
-		sprintf(out, "long%u.%u", below(g, 4), one_in(g, 2) ? 255 : 100 + below(g, 155));
-	else if (kind < 28)
+	if (kind < 27) {
+		at = below(g, 4);
+		sprintf(out, "long%u.%u", at, one_in(g, 2) ? 255 : 100 + below(g, 155));
+	} else if (kind < 28) {
 		sprintf(out, "long0.%u", 256 + below(g, 40));
-	else if (kind < 80)
+	} else if (kind < 80) {
 		sprintf(out, "n%u", below(g, g->names_each));
-	else
+	} else {
 		sprintf(out, "u%u", g->serial++);
+	}
 }
 
 /* Walks down, at most to a depth; returns the directory and its path. */
@@ -229,12 +233,12 @@ static void put_xattr_name(struct opgen *g, char *out)
 {
 	static const char *const spaces[] = { "user", "user", "trusted", "security" };
 	const char *space = spaces[below(g, 4)];
-	const uint32_t kind = below(g, 20);
+	const uint32_t kind = below(g, 20), at = below(g, 2);
 
 	if (kind < 11)
 		sprintf(out, "%s.a%u", space, below(g, 6));
 	else if (kind < 17)
-		sprintf(out, "%s.hash%u.%u", space, below(g, 2), below(g, 4));
+		sprintf(out, "%s.hash%u.%u", space, at, below(g, 4));
 	else if (kind < 19)
 		sprintf(out, "%s.long%u.255", space, below(g, 2));
 	else
@@ -252,6 +256,7 @@ static void make_new(struct opgen *g, struct op *op, char *path)
 {
 	static const uint32_t types[] = { S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK };
 	static const uint32_t targets[] = { 3948, 3949, 3950, 4095 };
+	const uint32_t at = below(g, 9);
 	char target[64];
 
 	put_new(g, path);
@@ -263,7 +268,7 @@ static void make_new(struct opgen *g, struct op *op, char *path)
 		op->n[2] = below(g, one_in(g, 3) ? 1 << 20 : 256);
 	} else if (op->kind == OP_SYMLINK) {
 		if (one_in(g, 4))
-			sprintf(target, "long%u.%u", below(g, 9),
+			sprintf(target, "long%u.%u", at,
 				one_in(g, 3) ? targets[below(g, 4)] : 100 + below(g, 2000));
 		else
 			sprintf(target, "to/%u", below(g, 1000));

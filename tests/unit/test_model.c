@@ -186,7 +186,7 @@ static void test_faults_are_shrunk(void **state)
 		struct script s = { 0 };
 		struct res res = { 0 };
 
-		for (unsigned i = 0; i < 4000; i++) {
+		for (unsigned i = 0; i < 8000; i++) {
 			struct op op = opgen_next(&g);
 
 			b->apply(b, &op, &res);
