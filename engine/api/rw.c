@@ -10,6 +10,7 @@
 #include "engine/file/change.h"
 #include "engine/util/fault.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -166,13 +167,18 @@ static int make_ready(struct eng_fs *efs, const struct root *root)
 	pthread_mutex_lock(&sv->lock);
 	if (!atomic_load(&sv->ready)) {
 		err = file_orphans(&efs->fs, root);
-		/* A full filesystem must be one where something can be deleted. */
+		/*
+		 * A full filesystem must be one where something can be deleted. The rest waits for the next
+		 * opening: by then this session's own orphans, which may be open, are no longer among them.
+		 */
 		if (err == -ENOSPC)
 			err = 0;
-		else if (!err)
+		if (!err)
 			atomic_store(&sv->ready, true);
 	}
 	pthread_mutex_unlock(&sv->lock);
+	/* From now on there may be orphans that are open. */
+	assert(err || atomic_load(&sv->ready));
 	return err;
 }
 

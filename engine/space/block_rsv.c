@@ -99,6 +99,38 @@ void rsv_set_fini(struct rsv_set *set)
 	rsv_fini(set, &set->global);
 }
 
+static const char *verify_idle_locked(const struct rsv_set *set, const struct space_info *si)
+{
+	const struct block_rsv *rsv;
+
+	if (si->loose)
+		return "bytes are promised to nobody";
+	if (si->reserved)
+		return "extents were placed, and neither written down nor given back";
+	if (si->pinned)
+		return "what was freed is not free";
+	LIST_FOREACH(rsv, &si->rsvs, link)
+	if (rsv != &set->global && (rsv->size || rsv->reserved))
+		return rsv->type == RSV_DELREFS ? "the delayed references' reserve is not empty"
+						: "a reserve is not empty";
+	return NULL;
+}
+
+const char *rsv_set_verify_idle(struct rsv_set *set)
+{
+	const char *wrong = NULL;
+	struct space_info *si;
+
+	LIST_FOREACH(si, &set->sp->infos, link)
+	{
+		wrong = wrong ? wrong : space_info_verify(si);
+		pthread_mutex_lock(&si->lock);
+		wrong = wrong ? wrong : verify_idle_locked(set, si);
+		pthread_mutex_unlock(&si->lock);
+	}
+	return wrong;
+}
+
 /* Loose may_use becomes this reserve's. */
 static void put_in_locked(struct rsv_set *set, struct block_rsv *rsv, uint64_t bytes, bool grow)
 {

@@ -100,6 +100,11 @@ struct rsv_set {
 
 /* After the space_infos exist: METADATA (or mixed) and SYSTEM. `one_pool` etc. may be set before the first handle. */
 void rsv_set_init(struct rsv_set *set, struct space *sp, bool fst);
+/*
+ * With no handle and no transaction only the global reserve has something. NULL, or what is wrong: space that
+ * somebody forgot to give back.
+ */
+const char *rsv_set_verify_idle(struct rsv_set *set);
 /* Releases everything; no handle is open, no ref delayed. */
 void rsv_set_fini(struct rsv_set *set);
 

@@ -242,6 +242,9 @@ static int do_commit(struct txn_handle *h)
 	wb_err = eb_writeback_target(mgr->wb, NULL);
 	if (!err)
 		err = wb_err;
+	/* Also if whoever met the failure did not pass it on: nothing that was aborted is committed. */
+	if (!err && txn_is_aborted(t))
+		err = -EROFS;
 	if (err)
 		return txn_abort(h, err);
 	if (!atomic_load(&t->changed)) {

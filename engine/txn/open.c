@@ -11,6 +11,7 @@
 #include "engine/txn/txn_priv.h"
 #include "engine/util/fault.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -397,6 +398,21 @@ static void end(struct txn_mgr *mgr)
 	destroy(mgr);
 }
 
+/* All is committed and nobody is there: what is promised to somebody now was forgotten. */
+static void check_idle(struct txn_mgr *mgr)
+{
+	const char *wrong = rsv_set_verify_idle(&mgr->rsv);
+
+#ifndef NDEBUG
+	wrong = wrong ? wrong : bg_verify(mgr->space.bgs);
+#endif
+	if (!wrong)
+		return;
+	counter_inc(&mgr->fs->counters, txn_leaks);
+	msg_warn(mgr->fs->msg, "accounting of space at the close: %s", wrong);
+	assert(!wrong);
+}
+
 int txn_close(struct fs *fs)
 {
 	struct txn_mgr *mgr = fs->txn;
@@ -406,6 +422,8 @@ int txn_close(struct fs *fs)
 		return 0;
 	stop_threads(mgr);
 	err = txn_sync(fs);
+	if (!err)
+		check_idle(mgr);
 	end(mgr);
 	return err;
 }

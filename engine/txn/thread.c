@@ -13,6 +13,8 @@
 
 /* So that many commits a second do not each have a look for empty groups behind them. */
 #define CLEAN_EVERY_NS 1000000000ull
+/* A commit that could not even begin: without memory, say. */
+#define RETRY_NS 1000000000ull
 /* One at a time: each is a chunk's worth of items in a handle. */
 #define CLEAN_BATCH 1u
 #define ITEMS_A_CHUNK 2u
@@ -47,10 +49,13 @@ void thread_want_clean_locked(struct txn_mgr *mgr)
 /* 0: there is nothing to commit. */
 static uint64_t commit_due(const struct txn_mgr *mgr)
 {
+	uint64_t due;
+
 	if (!mgr->running || atomic_load(&mgr->running->state) != TXN_RUNNING ||
 	    atomic_load(&mgr->error))
 		return 0;
-	return mgr->running->started_ns + mgr->opts.commit_sec * 1000000000ull;
+	due = mgr->running->started_ns + mgr->opts.commit_sec * 1000000000ull;
+	return due > mgr->commit_again_ns ? due : mgr->commit_again_ns;
 }
 
 static uint64_t clean_due(const struct txn_mgr *mgr)
@@ -100,6 +105,8 @@ static void *run(void *arg)
 				 clean ? "removing empty block groups" : "a commit",
 				 strerror(-err));
 		pthread_mutex_lock(&mgr->lock);
+		if (err && !clean)
+			mgr->commit_again_ns = txn_now_ns() + RETRY_NS;
 	}
 	pthread_mutex_unlock(&mgr->lock);
 	return NULL;

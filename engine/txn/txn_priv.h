@@ -99,6 +99,7 @@ struct txn_mgr {
 	pthread_cond_t wake;
 	bool has_thread, ending, clean_wanted;
 	uint64_t cleaned_ns;
+	uint64_t commit_again_ns; /* after one that failed without an abort */
 };
 
 static inline struct live_root *live_of(struct bt_tree *tree)

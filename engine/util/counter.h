@@ -64,7 +64,8 @@
 	X(txn_chunk_fails, "chunk allocations ahead of need that found no room")                 \
 	X(txn_commits, "transactions committed")                                                 \
 	X(txn_rounds, "rounds until root and block-group items were settled in commits")         \
-	X(txn_aborts, "transactions aborted")
+	X(txn_aborts, "transactions aborted")                                                    \
+	X(txn_leaks, "closes that found space promised to nobody")
 
 struct counters {
 #define X(name, text) _Atomic uint64_t name;

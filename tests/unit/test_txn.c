@@ -712,7 +712,8 @@ static void test_nearly_full(void **state)
 static void test_plants(void **state)
 {
 #ifdef UBTRFS_PLANT
-	static const char *const plants[] = { "txn_skip_dirty", "vol_super_no_flush" };
+	static const char *const plants[] = { "txn_skip_dirty", "vol_super_no_flush",
+					      "dref_keeps_reserve" };
 
 	assert_false(caught("none", checker));
 	for (unsigned i = 0; i < sizeof(plants) / sizeof(plants[0]); i++)
