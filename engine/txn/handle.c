@@ -157,7 +157,8 @@ static int begin(struct fs *fs, unsigned items, enum space_flush flush, enum txn
 	err = txn_enter(mgr, how, &h->txn);
 	if (err) {
 		rsv_handle_end(&mgr->rsv, &h->st.rsv);
-		free(h);
+		if (!PLANTED("txn_begin_leak"))
+			free(h);
 		return err;
 	}
 	bt_trans_init(&h->st.bt, fs->cache, h->txn->generation, &ops, mgr->opts.search);

@@ -44,7 +44,7 @@ def parts(build, states):
                                             '--seed', str(2000 + seed), image['bgt']]
             yield f'crash-torn-{seed}', [crash, '--states', str(PART), '--torn', '--seed',
                                          str(3000 + seed), image['dup']]
-    for config in CONFIGS:
+    for config in ('dup', 'n4k', 'bgt'):
         yield f'fault-change-{config}', [fault, image[config]]
     prop = f'{build}/tests/prop/prop'
     for seed in range(1, 40):
