@@ -83,6 +83,20 @@ static bool claim(struct space_fs *fs, struct block_group *bg)
 	return false;
 }
 
+/*
+ * The old space cache has a file for the group, in the root tree: with the group gone nobody would
+ * delete it. Kernels that still keep such a cache remove the group with it. 0; 1: there is one;
+ * -errno.
+ */
+static int has_cache_file(struct space_fs *fs, const struct block_group *bg)
+{
+	struct btrfs_key key = { BTRFS_FREE_SPACE_OBJECTID, 0, bg->start };
+	BT_PATH_CLEANUP struct bt_path path = BT_PATH_INIT;
+	int ret = fs->root ? bt_search(&fs->root->root, &key, &path) : 1;
+
+	return ret < 0 ? ret : !ret;
+}
+
 /* ---- items ---- */
 
 static int remove_dev_extents(struct space_trans *st, const struct chunk_plan *plan)
@@ -154,6 +168,9 @@ static int try_remove(struct space_trans *st, struct block_group *bg, bool *out_
 	*out_removed = false;
 	if (!chunk_plan_of(fs, bg->start, &plan))
 		return 0;
+	err = has_cache_file(fs, bg);
+	if (err)
+		return err < 0 ? err : 0;
 	bytes = chunk_items_bytes(fs, plan.nr);
 	dev_space_lock(fs->devs);
 	err = chunk_items_reserve(st, bytes);

@@ -257,6 +257,7 @@ static int do_commit(struct txn_handle *h)
 	if (err)
 		return txn_abort(h, err);
 	bg_pinned_switch(mgr->space.bgs);
+	vol_switch(mgr->fs->vol);
 	handle_retire(h);
 	unblock(t);
 	err = write_out(t, &sb);

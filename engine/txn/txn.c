@@ -2,9 +2,11 @@
 /*
  * Transactions: states, who may join, the abort.
  *
- *   RUNNING ──claim(commit.c)──▶ COMMIT_START ──wait_for_handles──▶ COMMIT_DOING ──switch_over──▶
- * UNBLOCKED UNBLOCKED ──complete──▶ SUPER_COMMITTED ──complete──▶ COMPLETED RUNNING … UNBLOCKED
- * ──txn_mgr_abort──▶ ABORTED
+ *   RUNNING ──claim──▶ COMMIT_START ──wait_for_handles──▶ COMMIT_DOING ──unblock──▶ UNBLOCKED
+ *
+ *   UNBLOCKED ──complete──▶ SUPER_COMMITTED ──complete──▶ COMPLETED
+ *
+ *   any from RUNNING to UNBLOCKED ──txn_mgr_abort──▶ ABORTED
  *
  * Invariants:
  * 1. At most one transaction is `running` (RUNNING to COMMIT_DOING) and at most one `committing`

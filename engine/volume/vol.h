@@ -145,6 +145,12 @@ MUST_CHECK int vol_write(struct vol *v, uint64_t logical, const void *buf, uint3
 MUST_CHECK int vol_flush(struct vol *v);
 
 /*
+ * What is written from here on may be of the transaction after the one whose superblock is stored next: what a
+ * device misses counts for that superblock and the one after it. Nothing is being written. Once between two stores
+ * or not at all; without it all that was written before a store is of that store.
+ */
+void vol_switch(struct vol *v);
+/*
  * The commit point: writes the superblock to every copy on every device, with the device's own item, place
  * and checksum filled in; flushes all devices before and after. Everything `sb` refers to has been written
  * by calls that returned.

@@ -33,7 +33,8 @@ struct vol_dev {
 	/* What superblocks say of it: the last that was read or registered. */
 	struct btrfs_dev_item item;
 	uint64_t tried;	     /* generation of a superblock that may or may not be on it; 0: none */
-	_Atomic bool missed; /* something of this transaction, see vol_write.c */
+	_Atomic bool missed;	    /* something of this transaction, see vol_write.c */
+	_Atomic bool missed_before; /* of the one whose superblock is to come, since vol_switch */
 	_Atomic uint64_t write_errors, flush_errors;
 };
 
@@ -70,6 +71,7 @@ struct vol {
 	struct msg *msg;
 	struct counters *counters;
 	struct btrfs_super_block super;
+	bool switched; /* vol_switch was called since the last store */
 	struct btrfs_geometry geo;
 	struct vol_dev *super_dev; /* where `super` was read, */
 	int super_copy;		   /* and which copy it is */

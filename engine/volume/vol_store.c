@@ -172,7 +172,8 @@ static int stored(struct store *st)
 	for (unsigned i = 0; i < st->nr; i++) {
 		struct vol_dev *dev = st->xfers[i].user;
 
-		if (st->xfers[i].off != btrfs_sb_offset(0) || atomic_load(&dev->missed))
+		if (st->xfers[i].off != btrfs_sb_offset(0) || atomic_load(&dev->missed) ||
+		    atomic_load(&dev->missed_before))
 			continue;
 		any = true;
 		dev->generation = dev->tried;
@@ -182,8 +183,13 @@ static int stored(struct store *st)
 			v->super_copy = 0;
 		}
 	}
-	for (unsigned i = 0; i < v->nr_devs; i++)
-		atomic_store(&v->devs[i]->missed, false);
+	/* What was missed since the switch is the next superblock's as well. */
+	for (unsigned i = 0; i < v->nr_devs; i++) {
+		if (!v->switched)
+			atomic_store(&v->devs[i]->missed, false);
+		atomic_store(&v->devs[i]->missed_before, false);
+	}
+	v->switched = false;
 	return any ? 0 : -EIO;
 }
 

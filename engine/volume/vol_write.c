@@ -5,7 +5,9 @@
  *
  * Words: a device *missed* something if a write to it failed that was reported as done because
  * other copies bear it, or if a flush of it failed: since the last superblock, not all that the
- * filesystem relies on is there. It is *stale* from then on: other copies are read first.
+ * filesystem relies on is there. It is *stale* from then on: other copies are read first. While one
+ * transaction's superblock is to come and the next one writes already, a miss counts for both:
+ * vol_switch says where the next one begins.
  *
  * Invariants: 1. Nothing is allocated: writing is what frees memory. Transfers go in rounds of as
  * many as a ring takes. 2. The copies of a span are in one round, next to each other.
@@ -198,7 +200,21 @@ static void flush_round(struct vol *v, unsigned *index)
 
 static bool is_lost(const struct vol_dev *dev)
 {
-	return !dev->bdev || atomic_load(&dev->missed);
+	return !dev->bdev || atomic_load(&dev->missed) || atomic_load(&dev->missed_before);
+}
+
+void vol_switch(struct vol *v)
+{
+	for (unsigned i = 0; i < v->nr_devs; i++) {
+		struct vol_dev *dev = v->devs[i];
+
+		/* In this order there is no moment in which it is neither. */
+		if (!atomic_load(&dev->missed))
+			continue;
+		atomic_store(&dev->missed_before, true);
+		atomic_store(&dev->missed, false);
+	}
+	v->switched = true;
 }
 
 int vol_bears_missed(const struct vol *v)

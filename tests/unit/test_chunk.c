@@ -402,6 +402,40 @@ static void test_not_removed(void **state)
 	chunkfs_destroy(f);
 }
 
+/* With the group its file of the old space cache would be nobody's. */
+static void test_cache_file(void **state)
+{
+	struct chunkfs *f = chunkfs_create(&kinds[0]);
+	struct bt_root like = { .cache = f->fs.cache, .id = BTRFS_ROOT_TREE_OBJECTID }, root;
+	struct btrfs_free_space_header item = { 0 };
+	struct btrfs_key key = { BTRFS_FREE_SPACE_OBJECTID, 0, 0 };
+	struct bt_tree tree;
+	unsigned nr;
+
+	chunkfs_begin(f);
+	assert_int_equal(bt_create(&f->st.bt, &like, &root), 0);
+	bt_tree_init(&tree, &root);
+	assert_int_equal(chunk_alloc_now(&f->st, DATA), 0);
+	for (struct block_group *bg = bg_next(f->fs.bgs, 0), *next; bg; bg = next) {
+		key.offset = bg->start;
+		assert_int_equal(bt_insert(&f->st.bt, &tree, &key, &item, sizeof(item)), 0);
+		next = bg_next(f->fs.bgs, bg->start + bg->len);
+		bg_put(bg);
+	}
+	assert_int_equal(chunkfs_commit(f), 0);
+	f->fs.root = &tree;
+	chunkfs_begin(f);
+	assert_int_equal(chunk_remove_empty(&f->st, 10, &nr), 0);
+	assert_int_equal(nr, 0);
+	/* Without such files one of the two goes. */
+	f->fs.root = NULL;
+	assert_int_equal(chunk_remove_empty(&f->st, 10, &nr), 0);
+	assert_int_equal(nr, 1);
+	assert_int_equal(chunkfs_commit(f), 0);
+	bt_tree_destroy(&tree);
+	chunkfs_destroy(f);
+}
+
 /* `blocks`: what fails is an allocation of a block, not of memory. *out_aborted. True: nothing
  * failed any more. */
 static bool removal_fails(unsigned n, bool blocks, bool *out_aborted)
@@ -498,13 +532,13 @@ static void test_plants(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_made),	      cmocka_unit_test(test_birth),
-		cmocka_unit_test(test_sizes),	      cmocka_unit_test(test_full),
-		cmocka_unit_test(test_wanted),	      cmocka_unit_test(test_system),
-		cmocka_unit_test(test_birth_fails),   cmocka_unit_test(test_creation_fails),
-		cmocka_unit_test(test_abort),	      cmocka_unit_test(test_removal),
-		cmocka_unit_test(test_reuse),	      cmocka_unit_test(test_not_removed),
-		cmocka_unit_test(test_removal_fails),
+		cmocka_unit_test(test_made),	    cmocka_unit_test(test_birth),
+		cmocka_unit_test(test_sizes),	    cmocka_unit_test(test_full),
+		cmocka_unit_test(test_wanted),	    cmocka_unit_test(test_system),
+		cmocka_unit_test(test_birth_fails), cmocka_unit_test(test_creation_fails),
+		cmocka_unit_test(test_abort),	    cmocka_unit_test(test_removal),
+		cmocka_unit_test(test_reuse),	    cmocka_unit_test(test_cache_file),
+		cmocka_unit_test(test_not_removed), cmocka_unit_test(test_removal_fails),
 #ifdef UBTRFS_PLANT
 		cmocka_unit_test(test_plants),
 #endif

@@ -185,6 +185,33 @@ static void test_missed_together(void **state)
 	vb_destroy(vb);
 }
 
+/* What the next transaction missed while a superblock was being stored is not forgotten with that.
+ */
+static void test_missed_beside(void **state)
+{
+	for (unsigned beside = 0; beside < 2; beside++) {
+		struct vb *vb = make(&shapes[3]);
+		struct vol *v = must_open(vb, &plain);
+		struct btrfs_super_block sb = *vol_super(v);
+		uint8_t buf[4096] = { 1 };
+
+		sb.generation = le64_make(VB_GENERATION + 1);
+		if (beside)
+			vol_switch(v);
+		vb->devs[0].fail_writes = true;
+		assert_int_equal(vol_write(v, LOGICAL, buf, 4096), 0);
+		vb->devs[0].fail_writes = false;
+		if (!beside)
+			vol_switch(v);
+		assert_int_equal(vol_super_store(v, &sb), 0);
+		vb->devs[1].fail_flushes = true;
+		assert_int_equal(vol_flush(v), beside ? -EIO : 0);
+		vb->devs[1].fail_flushes = false;
+		vol_close(v);
+		vb_destroy(vb);
+	}
+}
+
 /* Reading prefers the device that did not miss the write. */
 static void test_stale_read(void **state)
 {
@@ -375,11 +402,11 @@ static void test_bad_super(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_everywhere), cmocka_unit_test(test_failing),
-		cmocka_unit_test(test_missed_together), cmocka_unit_test(test_stale_read),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_missing),
-		cmocka_unit_test(test_store), cmocka_unit_test(test_another_writer),
-		cmocka_unit_test(test_bad_super),
+		cmocka_unit_test(test_everywhere),	cmocka_unit_test(test_failing),
+		cmocka_unit_test(test_missed_together), cmocka_unit_test(test_missed_beside),
+		cmocka_unit_test(test_stale_read),	cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_missing),		cmocka_unit_test(test_store),
+		cmocka_unit_test(test_another_writer),	cmocka_unit_test(test_bad_super),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
