@@ -108,13 +108,35 @@ static int get(struct eb_cache *c, const struct btrfs_block_expect *expect, stru
 	return err;
 }
 
+/*
+ * Pointers that lead to a block that this thread has locked, up the path or beside it, would have
+ * it wait for itself. A level never changes, so this can be asked before the lock is taken.
+ */
+static bool is_ours(const struct eb *eb, const struct btrfs_block_expect *expect)
+{
+	return eb_locked_by_me(eb) || (int)btrfs_header_level(eb_data(eb)) != expect->level;
+}
+
+static int leads_back(const struct bt_root *root, const struct eb *eb,
+		      const struct btrfs_block_expect *expect)
+{
+	int err = eb_check(eb, expect);
+
+	return err ? err
+		   : msg_corrupt(vol_msg(eb_cache_vol(root->cache)),
+				 "tree %llu: block %llu of level %d is met again below or beside "
+				 "itself",
+				 (unsigned long long)root->id, (unsigned long long)eb_logical(eb),
+				 expect->level);
+}
+
 int bt_lock_root(struct bt_tree *tree, int write_top, struct bt_reader *r, struct eb_spares *s,
 		 struct eb **out_eb, int *out_level, bool *out_written)
 {
 	struct btrfs_block_expect expect;
 	struct bt_root root;
 	struct eb *eb;
-	bool write, same;
+	bool write, same, ours;
 	int err;
 
 	for (;;) {
@@ -124,19 +146,23 @@ int bt_lock_root(struct bt_tree *tree, int write_top, struct bt_reader *r, struc
 		err = get(root.cache, &expect, r, s, &eb);
 		if (err)
 			return err;
-		lock(eb, write);
+		ours = eb_locked_by_me(eb);
+		if (!ours)
+			lock(eb, write);
 		pthread_mutex_lock(&tree->lock);
 		same = tree->root.bytenr == root.bytenr && eb_alive(eb);
 		pthread_mutex_unlock(&tree->lock);
 		if (same)
 			break;
-		unlock(eb, write);
+		if (!ours)
+			unlock(eb, write);
 		eb_put(eb);
 		bt_count(tree, bt_restarts_root);
 	}
-	err = eb_check(eb, &expect);
+	err = ours ? leads_back(&root, eb, &expect) : eb_check(eb, &expect);
 	if (err) {
-		unlock(eb, write);
+		if (!ours)
+			unlock(eb, write);
 		eb_put(eb);
 		return err;
 	}
@@ -157,6 +183,11 @@ int bt_lock_child(const struct bt_root *root, const struct eb *node, unsigned sl
 	err = get(root->cache, &expect, r, s, &eb);
 	if (err)
 		return err;
+	if (is_ours(eb, &expect)) {
+		err = leads_back(root, eb, &expect);
+		eb_put(eb);
+		return err;
+	}
 	lock(eb, write);
 	err = eb_check(eb, &expect);
 	if (err) {

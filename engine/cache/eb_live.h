@@ -81,6 +81,11 @@ enum eb_how {
 MUST_CHECK int eb_get_live(struct eb_cache *c, const struct btrfs_block_expect *expect, enum eb_how how,
 			   struct eb_spares *s, struct eb **out_eb);
 /*
+ * True if the block at this address is certainly part of a tree: the caller has it locked, or it is to be written yet. What
+ * says that its address is free is wrong.
+ */
+bool eb_in_use(struct eb_cache *c, uint64_t logical);
+/*
  * False once the block was forgotten. Under its lock; of a block that the caller knows to be in use by what it
  * points from, it says that this is the buffer of it.
  */
@@ -116,6 +121,8 @@ void eb_retire(struct eb *eb, uint64_t generation);
 void eb_lock_read(struct eb *eb);
 void eb_lock_write(struct eb *eb);
 bool eb_trylock_write(struct eb *eb);
+/* True if this thread has it locked for writing. */
+bool eb_locked_by_me(const struct eb *eb);
 void eb_unlock_read(struct eb *eb);
 void eb_unlock_write(struct eb *eb);
 

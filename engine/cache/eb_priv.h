@@ -154,7 +154,6 @@ static inline struct eb_side *eb_side(const struct eb *eb)
 /* Ends all holds of a buffer; how many there were. */
 unsigned side_end_holds(struct eb_side *side);
 
-bool eb_locked_by_me(const struct eb *eb);
 /* The one place where a side's state changes; asserts the edge. */
 void side_set(struct eb_side *side, enum eb_side_state to);
 /* A DIRTY buffer leaves its list, whose reference becomes the caller's. The list's lock is held. */

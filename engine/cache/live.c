@@ -207,6 +207,20 @@ bool eb_alive(const struct eb *eb)
 	return atomic_load(&eb->state) == EB_VALID;
 }
 
+bool eb_in_use(struct eb_cache *c, uint64_t logical)
+{
+	struct shard *sh = eb_shard(c, logical);
+	bool in_use = false;
+	struct eb *eb;
+
+	pthread_mutex_lock(&sh->lock);
+	eb = eb_find_locked(c, sh, logical);
+	if (eb && eb_alive(eb))
+		in_use = eb_locked_by_me(eb) || atomic_load(&eb_side(eb)->state) != EB_CLEAN;
+	pthread_mutex_unlock(&sh->lock);
+	return in_use;
+}
+
 int eb_check(const struct eb *eb, const struct btrfs_block_expect *expect)
 {
 	return eb_match(eb, expect);

@@ -48,6 +48,9 @@ int inode_edit(struct chg *c, uint64_t ino, struct bt_path *path,
 
 	*out_item = NULL;
 	ret = bt_search_change(c->t, c->tree, &key, BT_UPDATE, 0, path);
+	/* Half-way it is one that names lead to. */
+	if (ret > 0 && c->changed)
+		return chg_corrupt(c, &key, "not there, expected to be changed");
 	if (ret)
 		return ret < 0 ? ret : -ENOENT;
 	item = bt_item_mut(c->t, path);

@@ -79,6 +79,18 @@ static int next_orphan(struct chg *c, uint64_t from, uint64_t *out_ino)
 	return key.objectid != BTRFS_ORPHAN_OBJECTID || key.type != BTRFS_ORPHAN_ITEM_KEY;
 }
 
+/* An item can name any number: only an inode's is one to take items away by. */
+static int check_orphan(const struct chg *c, uint64_t ino)
+{
+	const struct btrfs_key key = orphan_key(ino);
+
+	/* The latter is of the inode caches that Linux made before 5.11. */
+	if ((ino >= BTRFS_FIRST_FREE_OBJECTID && ino <= BTRFS_LAST_FREE_OBJECTID) ||
+	    ino == BTRFS_FREE_INO_OBJECTID)
+		return 0;
+	return chg_corrupt(c, &key, "not an inode's number");
+}
+
 int chg_orphans(struct chg *c)
 {
 	uint64_t ino = 0;
@@ -90,6 +102,9 @@ int chg_orphans(struct chg *c)
 		ret = next_orphan(c, ino, &ino);
 		if (ret)
 			return ret < 0 ? ret : 0;
+		ret = check_orphan(c, ino);
+		if (ret)
+			return ret;
 		ret = ino_load(c->fs, c->root, ino, &attr);
 		/* With links it is a verity file that was not finished, or left by a truncate of
 		 * Linux before 4.18. */

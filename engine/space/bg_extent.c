@@ -19,6 +19,8 @@
 #include "engine/space/space_priv.h"
 #include "engine/util/fault.h"
 
+#include <inttypes.h>
+
 /* The group of an extent that somebody has in it: it is there. */
 static struct block_group *group_of(struct bg_index *idx, uint64_t start, uint64_t len)
 {
@@ -90,18 +92,67 @@ void bg_extent_unreserve(struct bg_index *idx, uint64_t start, uint64_t len)
 	bg_put(bg);
 }
 
+int bg_extent_check(struct bg_index *idx, uint64_t start, uint64_t len, struct block_group **out_bg)
+{
+	uint64_t sector = idx->sp->opts.sectorsize, end = start + len, s, l;
+	struct block_group *bg = bg_get(idx, start);
+	const char *wrong = NULL;
+
+	*out_bg = NULL;
+	if (!bg || !len || end < start || end > bg->start + bg->len)
+		wrong = "not within one block group";
+	else if ((start | len) % sector)
+		wrong = "not of whole sectors";
+	else if (range_set_next(&bg->supers, start, &s, &l) && s < end)
+		wrong = "partly a superblock's";
+	if (!wrong) {
+		pthread_mutex_lock(&bg->lock);
+		if (free_space_next(bg->free, start, &s, &l) && s < end)
+			wrong = "partly free";
+		pthread_mutex_unlock(&bg->lock);
+	}
+	if (!wrong && bg_is_pinned(idx, start, len))
+		wrong = "partly freed already";
+	if (!wrong || PLANTED("space_unchecked")) {
+		*out_bg = bg;
+		return 0;
+	}
+	bg_put(bg);
+	return msg_corrupt(idx->sp->opts.msg,
+			   "extent %" PRIu64 " of %" PRIu64
+			   " bytes is %s, expected it to be in use",
+			   start, len, wrong);
+}
+
+/* Under the group's space_info's lock: what goes was counted. */
+static int check_used_locked(struct bg_index *idx, const struct block_group *bg, uint64_t start,
+			     uint64_t len)
+{
+	if (bg->used >= len || PLANTED("space_unchecked"))
+		return 0;
+	return msg_corrupt(idx->sp->opts.msg,
+			   "block group %" PRIu64 ": extent %" PRIu64 " of %" PRIu64
+			   " bytes is freed, and only %" PRIu64 " are in use",
+			   bg->start, start, len, bg->used);
+}
+
 int bg_extent_pin(struct bg_index *idx, uint64_t start, uint64_t len, bool inserted)
 {
-	struct block_group *bg = group_of(idx, start, len);
-	struct space_info *si = bg->si;
-	uint64_t added;
-	int err;
+	struct block_group *bg;
+	struct space_info *si;
+	int err = bg_extent_check(idx, start, len, &bg);
 
+	if (err)
+		return err;
+	si = bg->si;
 	/* Over both, so that no release comes between the set and the counter. */
 	pthread_mutex_lock(&idx->pin_lock);
-	err = range_set_add(&idx->pinned[idx->running], start, len, &added);
+	pthread_mutex_lock(&si->lock);
+	err = inserted ? check_used_locked(idx, bg, start, len) : 0;
+	pthread_mutex_unlock(&si->lock);
+	if (!err)
+		err = range_set_add(&idx->pinned[idx->running], start, len, NULL);
 	if (!err) {
-		assert(added == len);
 		pthread_mutex_lock(&si->lock);
 		bg->pinned += len;
 		if (inserted) {

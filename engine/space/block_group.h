@@ -26,6 +26,7 @@ struct block_group {
 	uint64_t start, len;
 	uint64_t flags;           /* BTRFS_BLOCK_GROUP_*: constant */
 	struct space_info *si;
+	struct range_set supers;  /* where superblock copies lie: constant */
 	_Atomic unsigned refs;
 	pthread_mutex_t lock;
 	struct free_space *free;  /* under lock */
@@ -90,13 +91,18 @@ struct bg_request {
  */
 MUST_CHECK int bg_alloc(struct bg_index *idx, const struct bg_request *req, uint64_t *out_start,
 			uint64_t *out_bytes);
+/*
+ * What an item says is an extent in use: it lies in one group, in whole sectors, and is neither free nor pinned. *out_bg
+ * is its group, to be put. Return: 0; -EUCLEAN, said.
+ */
+MUST_CHECK int bg_extent_check(struct bg_index *idx, uint64_t start, uint64_t len, struct block_group **out_bg);
 /* Its extent item was inserted: reserved → used. */
 void bg_extent_inserted(struct bg_index *idx, uint64_t start, uint64_t len);
 /* Never written nor inserted: reserved → free, at once. */
 void bg_extent_unreserve(struct bg_index *idx, uint64_t start, uint64_t len);
 /*
  * Its extent item was removed (`inserted`: used → pinned), or it was written but never inserted
- * (reserved → pinned). Return: 0; -ENOMEM, nothing changed.
+ * (reserved → pinned). Return: 0; -ENOMEM, nothing changed; -EUCLEAN, said: it cannot be in use.
  */
 MUST_CHECK int bg_extent_pin(struct bg_index *idx, uint64_t start, uint64_t len, bool inserted);
 /*

@@ -138,6 +138,11 @@ static int create(struct space_trans *st, struct chunk_new *new)
 		err = insert_dev_extents(st, &new->plan);
 	if (!err)
 		err = fst_live_add(st, new->bg);
+	/* None of them can be there, by what the filesystem said when it was opened. */
+	if (err == -EEXIST)
+		err = msg_corrupt(st->fs->msg,
+				  "chunk %llu is new, and an item of it is there already",
+				  (unsigned long long)new->plan.logical);
 	return err ? chunk_abort(st, err, "writing the items of chunk", new->plan.logical) : 0;
 }
 

@@ -11,6 +11,7 @@
 #include "engine/space/dref_priv.h"
 #include "engine/util/fault.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,25 @@ static int cut_before(struct range_of *r, struct bt_path *path)
 	return 0;
 }
 
+/* What starts before the range's end must not reach past what comes after it. */
+static int check_order(const struct range_of *r, const struct bt_path *path, unsigned slot)
+{
+	const void *leaf = eb_data(path->nodes[0]);
+	struct btrfs_key next, behind = sum_key(r->end);
+
+	if (slot + 1 < btrfs_header_nritems(leaf))
+		next = btrfs_item_key(leaf, slot + 1);
+	else if (path->live.bounded)
+		next = path->live.bound;
+	else
+		return 0;
+	if (btrfs_key_cmp(&behind, &next) < 0)
+		return 0;
+	return msg_corrupt(r->st->fs->msg,
+			   "checksum tree: the item at %" PRIu64 " overlaps the next at %" PRIu64,
+			   btrfs_item_key(leaf, slot).offset, next.offset);
+}
+
 /* Items from the path's on that start in the range: those that end in it go, the last may lose its
  * first sums. */
 static int cut_inside(struct range_of *r, struct bt_path *path)
@@ -102,6 +122,7 @@ static int cut_inside(struct range_of *r, struct bt_path *path)
 	unsigned slot = (unsigned)path->slots[0], nr = 0;
 	struct btrfs_key key, behind = sum_key(r->end);
 	uint64_t end;
+	int err;
 
 	while (slot + nr < btrfs_header_nritems(leaf)) {
 		key = btrfs_item_key(leaf, slot + nr);
@@ -109,6 +130,9 @@ static int cut_inside(struct range_of *r, struct bt_path *path)
 			break;
 		end = item_end(r, leaf, slot + nr);
 		if (end > r->end && !PLANTED("csum_del_too_much")) {
+			err = check_order(r, path, slot + nr);
+			if (err)
+				return err;
 			path->slots[0] += (int)nr;
 			bt_truncate_item(&r->st->bt, path, bytes_of(r, end - r->end), true);
 			bt_set_item_key(&r->st->bt, path, &behind);

@@ -306,6 +306,8 @@ int dref_data(struct space_trans *st, uint64_t logical, uint64_t len, const stru
 	      int add, bool fresh)
 {
 	struct dref key = *ref;
+	struct block_group *bg;
+	int err;
 	struct change ch = {
 		.logical = logical,
 		.len = len,
@@ -315,6 +317,11 @@ int dref_data(struct space_trans *st, uint64_t logical, uint64_t len, const stru
 		.fresh = fresh,
 	};
 
+	/* A file's item says where and how long it is. */
+	err = bg_extent_check(st->fs->bgs, logical, len, &bg);
+	if (err)
+		return err;
+	bg_put(bg);
 	/* A shared reference is its block's, whichever items in it make it. */
 	if (key.parent)
 		key = (struct dref){ .parent = ref->parent };

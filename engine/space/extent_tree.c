@@ -168,20 +168,34 @@ static int twice(struct space_trans *st, const struct extent *e, const struct re
 			   e->logical, name->type, name->offset);
 }
 
+/* Counts that an item has, and that cannot have come about by counting. */
+static int too_many(struct space_trans *st, const struct extent *e, uint64_t has)
+{
+	return msg_corrupt(st->fs->msg,
+			   "extent %" PRIu64 " has %" PRIu64
+			   " references, more than there can be, and gets another",
+			   e->logical, has);
+}
+
 /* The item is found: 0 done; 1: counted, the reference itself needs an item; -errno. */
 static int add_to_item(struct space_trans *st, const struct extent *e, const struct ref_name *name,
 		       unsigned n, struct found *f)
 {
 	uint32_t size = bt_item_size(&f->path), extra = btrfs_extent_inline_ref_size(name->type);
+	uint64_t refs = le64_get(((const struct btrfs_extent_item *)bt_item(&f->path))->refs);
 	uint32_t off;
 	uint8_t *item;
 	int ret = extent_inline_find(bt_item(&f->path), size, f->start, name, &off);
 
 	if (ret < 0)
 		return bad_inline(st, e);
+	if (refs > UINT64_MAX - n)
+		return too_many(st, e, refs);
 	if (ret) {
 		if (e->level >= 0)
 			return twice(st, e, name);
+		if (extent_inline_count(bt_item(&f->path), off) > UINT32_MAX - n)
+			return too_many(st, e, extent_inline_count(bt_item(&f->path), off));
 		item = bt_item_mut(&st->bt, &f->path);
 		extent_inline_set_count(item, off, extent_inline_count(item, off) + n);
 		add_refs(item, n);
@@ -276,6 +290,8 @@ static int add_keyed(struct space_trans *st, const struct extent *e, const struc
 	if (err)
 		return err < 0 ? err : -EUCLEAN;
 	count = keyed_count(bt_item_mut(&st->bt, &path), name->type);
+	if (le32_get(*count) > UINT32_MAX - n)
+		return too_many(st, e, le32_get(*count));
 	*count = le32_make(le32_get(*count) + n);
 	return 0;
 }
@@ -303,12 +319,13 @@ static int missing(struct space_trans *st, const struct extent *e, const struct 
 {
 	return msg_corrupt(st->fs->msg,
 			   "extent %" PRIu64 " loses the reference (%u %" PRIu64 ") %" PRIu64
-			   " times and does not have it so often",
+			   " times and does not have it just so often",
 			   e->logical, name->type, name->offset, n);
 }
 
+/* `last`: the extent's own item is gone, so that none may be left. */
 static int drop_keyed(struct space_trans *st, const struct extent *e, const struct ref_name *name,
-		      unsigned n)
+		      unsigned n, bool last)
 {
 	BT_PATH_CLEANUP struct bt_path path = BT_PATH_INIT;
 	const uint32_t bytes = sizeof(struct btrfs_item) + sizeof(struct btrfs_extent_data_ref);
@@ -324,7 +341,7 @@ static int drop_keyed(struct space_trans *st, const struct extent *e, const stru
 		return err < 0 ? err : -EUCLEAN;
 	if (e->level < 0)
 		has = le32_get(*keyed_count(bt_item_mut(&st->bt, &path), name->type));
-	if (has < n)
+	if (has < n || (last && has > n))
 		return missing(st, e, name, n);
 	if (has == n)
 		return bt_delete_items(&st->bt, &path, 1);
@@ -334,7 +351,7 @@ static int drop_keyed(struct space_trans *st, const struct extent *e, const stru
 
 /* No reference is left, or only the keyed one that goes after it. */
 static int delete_item(struct space_trans *st, const struct extent *e, struct found *f,
-		       uint32_t inline_left)
+		       uint32_t inline_left, bool is_inline)
 {
 	if (inline_left)
 		return msg_corrupt(
@@ -342,6 +359,11 @@ static int delete_item(struct space_trans *st, const struct extent *e, struct fo
 			"extent %" PRIu64
 			" has no reference left by its count, and %u bytes of them inline",
 			e->logical, inline_left);
+	if (is_inline && has_keyed(&f->path, e->logical))
+		return msg_corrupt(st->fs->msg,
+				   "extent %" PRIu64 " has no reference left by its count, and one "
+				   "with an item of its own",
+				   e->logical);
 	return bt_delete_items(&st->bt, &f->path, 1);
 }
 
@@ -364,7 +386,7 @@ static int drop_from_item(struct space_trans *st, const struct extent *e,
 	if (ret && has == n)
 		len = btrfs_extent_inline_ref_size(name->type);
 	if (!*out_left) {
-		err = delete_item(st, e, f, size - len - f->start);
+		err = delete_item(st, e, f, size - len - f->start, ret);
 		return err ? err : !ret;
 	}
 	add_refs(item, -(int64_t)n);
@@ -391,7 +413,7 @@ int extent_ref_drop(struct space_trans *st, const struct extent *e, const struct
 	if (!err)
 		err = drop_from_item(st, e, &name, n, &f, out_left);
 	bt_path_release(&f.path);
-	return err > 0 ? drop_keyed(st, e, &name, n) : err;
+	return err > 0 ? drop_keyed(st, e, &name, n, !*out_left) : err;
 }
 
 /* ---- looking ---- */
@@ -434,10 +456,12 @@ int extent_lookup(struct space_fs *fs, uint64_t logical, int level, struct exten
 		.flags = le64_get(ei->flags),
 		.generation = le64_get(ei->generation),
 		.len = key.type == BTRFS_EXTENT_ITEM_KEY ? key.offset : fs->nodesize,
-		.level = key.type == BTRFS_METADATA_ITEM_KEY ? (int)key.offset : info->level,
+		.level = -1,
 	};
-	if (out_info->flags & BTRFS_EXTENT_FLAG_DATA)
-		out_info->level = -1;
+	/* Data's item has no such info, and may end where it would be. */
+	if (!(out_info->flags & BTRFS_EXTENT_FLAG_DATA))
+		out_info->level =
+			key.type == BTRFS_METADATA_ITEM_KEY ? (int)key.offset : info->level;
 	if (level < 0 || out_info->level == level)
 		return 0;
 	return msg_corrupt(fs->msg, "extent %" PRIu64 " is of level %d, expected %d", logical,

@@ -13,7 +13,6 @@
 #include "engine/space/chunk_priv.h"
 #include "engine/util/fault.h"
 
-#include <assert.h>
 #include <string.h>
 
 #define FST_ITEM_MAX 256
@@ -133,9 +132,10 @@ static int change(struct space_trans *st, uint64_t start, uint64_t len, bool to_
 
 	if (!live.tree)
 		return 0;
-	bg = bg_get(st->fs->bgs, start);
-	/* Somebody has this extent: its group is there. */
-	assert(bg && start + len <= bg->start + bg->len);
+	/* What is freed is what an item of the extent tree says. */
+	err = bg_extent_check(st->fs->bgs, start, len, &bg);
+	if (err)
+		return err;
 	g = fst_live_group(st->fs, bg);
 	pthread_mutex_lock(&bg->fst_lock);
 	err = add_locked(st, &ops, bg);

@@ -50,8 +50,17 @@ static int place(struct space_trans *st, const struct bt_want *want, uint64_t *o
 	/* SYSTEM for the chunk tree, and data beside metadata where they share groups. */
 	req.type = rsv->si->flags & BTRFS_BLOCK_GROUP_TYPE_MASK;
 	err = bg_alloc(fs->bgs, &req, out_logical, &bytes);
-	if (err)
+	if (err) {
 		rsv_unuse_block(fs->rsv, &st->rsv, rsv);
+		return err;
+	}
+	if (!eb_in_use(fs->cache, *out_logical))
+		return 0;
+	/* It stays as if placed: nobody else is to get it. */
+	err = msg_corrupt(fs->msg, "tree block %llu is in use, and was free by the %s",
+			  (unsigned long long)*out_logical,
+			  fs->fst ? "free space tree" : "extent tree");
+	st->bt.ops->abort(&st->bt, err);
 	return err;
 }
 
