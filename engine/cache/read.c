@@ -163,6 +163,8 @@ void eb_prefetch(struct eb_cache *c, const struct btrfs_block_expect *expects, u
 					  .unit = c->nodesize,
 					  .verify = judge_copy,
 					  .arg = &judges[n],
+					  /* A pointer read in a tree that changes may be out of date. */
+					  .hint = true,
 					  .res = -EIO };
 		n++;
 	}

@@ -105,6 +105,7 @@ struct vol_io {
 	uint32_t unit;
 	vol_verify_fn verify;
 	void *arg;
+	bool hint;                /* what cannot be had is not said, nor counted as lost: who needs it asks again */
 	int res;                  /* out: as vol_read's return */
 	struct vol_read_result result; /* out */
 };

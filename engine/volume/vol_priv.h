@@ -196,6 +196,7 @@ struct vol_judge {
 	uint32_t unit;
 	vol_verify_fn verify; /* may be NULL */
 	void *arg;
+	bool hint; /* as in struct vol_io */
 };
 static inline bool vol_unit_is_good(const struct vol_judge *j, uint64_t logical, const void *buf)
 {

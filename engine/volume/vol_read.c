@@ -212,7 +212,7 @@ static void judge_spread(const struct vol_judge *j, struct vol_io *io, const str
 /* Judges a request whose segments are [s, end). */
 static void judge_io(struct vol *v, struct vol_io *io, const struct seg *s, const struct seg *end)
 {
-	struct vol_judge j = {v, io->unit, io->verify, io->arg};
+	struct vol_judge j = {v, io->unit, io->verify, io->arg, io->hint};
 	uint32_t pos = 0;
 
 	while (pos < io->len) {

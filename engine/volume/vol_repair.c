@@ -145,7 +145,8 @@ static void finish_run(struct run *r, struct vol_repair_result *out)
 	out->ret = 0;
 	if (!lost)
 		return;
-	vol_count(r->j->v, vol_unreadable, lost);
+	if (!r->j->hint)
+		vol_count(r->j->v, vol_unreadable, lost);
 	out->first_bad = (unsigned)__builtin_ctzll(r->open);
 	if (r->nomem)
 		out->ret = -ENOMEM;
@@ -176,15 +177,14 @@ void vol_repair_run(const struct vol_judge *j, const struct vol_span *span, uint
 {
 	const struct raid_profile *p = span->chunk->profile;
 	struct run r = {.j = j, .span = span, .buf = buf, .open = bits(0, nr), .nr = nr};
-	bool passed_over = first_res == VOL_NOT_READ;
+	bool passed_over = first_res == VOL_NOT_READ, bad;
 
 	assert(nr && nr <= VOL_RUN_MAX && (uint64_t)nr * j->unit <= span->len);
 	if (first_res == 0)
 		r.lied = r.open;
 	else if (first_res != -ENXIO && !passed_over)
 		r.failed = r.open;
-	if (r.lied || r.failed)
-		vol_count(j->v, vol_bad_copies, nr);
+	bad = r.lied || r.failed;
 
 	for (unsigned k = 1; k < p->copies && r.open; k++)
 		try_copy(&r, (first + k) % p->copies, true);
@@ -193,8 +193,12 @@ void vol_repair_run(const struct vol_judge *j, const struct vol_span *span, uint
 	if (r.open && (passed_over || first_res == -EIO))
 		try_copy(&r, first, passed_over);
 
-	if (first_res != -ENXIO && !passed_over)
-		say_bad(&r, first, first_res);
+	if (!j->hint || !r.open) {
+		if (bad)
+			vol_count(j->v, vol_bad_copies, nr);
+		if (first_res != -ENXIO && !passed_over)
+			say_bad(&r, first, first_res);
+	}
 	finish_run(&r, out);
 }
 
