@@ -129,6 +129,45 @@ static void test_life(void **state)
 	teardown(&f);
 }
 
+/* What items of a damaged filesystem say is in use, and cannot be. */
+static void test_refused(void **state)
+{
+	struct range_set supers;
+	struct bg_desc desc = { .start = 32 * MIB,
+				.len = 8 * MIB,
+				.flags = BTRFS_BLOCK_GROUP_METADATA,
+				.supers = &supers };
+	struct block_group *bg;
+	struct fixture f;
+	uint64_t start, bytes;
+
+	setup(&f);
+	range_set_init(&supers);
+	assert_int_equal(range_set_add(&supers, 33 * MIB, 65536, NULL), 0);
+	assert_int_equal(bg_add(f.idx, &desc, NULL, NULL), 0);
+	range_set_clear(&supers);
+	assert_int_equal(alloc(&f, BTRFS_BLOCK_GROUP_METADATA, NODE, NODE, &start, &bytes), 0);
+	assert_int_equal(bg_extent_check(f.idx, start, NODE, &bg), 0);
+	bg_put(bg);
+	/* In no group, over its end, longer than there are addresses, of half a sector, over a
+	 * superblock, free. */
+	assert_int_equal(bg_extent_check(f.idx, 31 * MIB, NODE, &bg), -EUCLEAN);
+	assert_int_equal(bg_extent_check(f.idx, 40 * MIB - SECTOR, 2 * SECTOR, &bg), -EUCLEAN);
+	assert_int_equal(bg_extent_check(f.idx, start, UINT64_MAX - SECTOR + 1, &bg), -EUCLEAN);
+	assert_int_equal(bg_extent_check(f.idx, start, NODE - 512, &bg), -EUCLEAN);
+	assert_int_equal(bg_extent_check(f.idx, 33 * MIB, NODE, &bg), -EUCLEAN);
+	assert_int_equal(bg_extent_check(f.idx, start + NODE, NODE, &bg), -EUCLEAN);
+	assert_int_equal(bg_extent_pin(f.idx, start + NODE, NODE, true), -EUCLEAN);
+	/* More than the group has in use; then twice. */
+	assert_int_equal(bg_extent_pin(f.idx, start, NODE, true), -EUCLEAN);
+	verify(&f);
+	bg_extent_inserted(f.idx, start, NODE);
+	assert_int_equal(bg_extent_pin(f.idx, start, NODE, true), 0);
+	assert_int_equal(bg_extent_pin(f.idx, start, NODE, true), -EUCLEAN);
+	verify(&f);
+	teardown(&f);
+}
+
 static void test_readonly_and_remove(void **state)
 {
 	struct block_group *bg;
@@ -588,10 +627,15 @@ static void test_plants(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_life),   cmocka_unit_test(test_readonly_and_remove),
-		cmocka_unit_test(test_load),   cmocka_unit_test(test_halving_and_chunks),
-		cmocka_unit_test(test_random), cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_text),   cmocka_unit_test(test_supers),
+		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_readonly_and_remove),
+		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_halving_and_chunks),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_supers),
 #ifdef UBTRFS_PLANT
 		cmocka_unit_test(test_plants),
 #endif

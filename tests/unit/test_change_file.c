@@ -200,6 +200,23 @@ static void test_big_dir(void **state)
 	filefake_destroy(ff);
 }
 
+/* An orphan item can name any number. */
+static void test_orphan_number(void **state)
+{
+	static const uint64_t bad[] = { 0, 255, BTRFS_ORPHAN_OBJECTID, UINT64_MAX };
+
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct filefake *ff = filefake_create(4096, EXTREF);
+
+		assert_int_equal(chg_begin(&ff->c, 1, false), 0);
+		assert_int_equal(orphan_add(&ff->c, bad[i]), 0);
+		assert_int_equal(chg_done(&ff->c, 0), 0);
+		assert_int_equal(chg_orphans(&ff->c), -EUCLEAN);
+		assert_int_equal(ff->aborts, 0);
+		filefake_destroy(ff);
+	}
+}
+
 /* ---- sizes, with data extents ---- */
 
 #define KB 1024ull
@@ -394,6 +411,7 @@ static void test_plants(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_orphan_number),
 		cmocka_unit_test(test_links),
 		cmocka_unit_test(test_link_max),
 		cmocka_unit_test(test_tmpfile),
