@@ -46,6 +46,8 @@ def parts(build, states):
                                          str(3000 + seed), image['dup']]
     for config in ('dup', 'n4k', 'bgt'):
         yield f'fault-change-{config}', [fault, image[config]]
+    yield 'damage-change', [f'{build}/tests/damage/damage', '--change', '--long',
+                            f'{build}/tests/damage/small.img']
     prop = f'{build}/tests/prop/prop'
     for seed in range(1, 40):
         config = CONFIGS[seed % len(CONFIGS)]
