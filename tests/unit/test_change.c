@@ -97,7 +97,7 @@ static void commit_at(struct lab *l, struct fake_handle *h, unsigned n)
 		faketxn_write_some(l->f, 600);
 	if (n % 2000)
 		return;
-	bt_trans_end(&h->t);
+	faketxn_end(h);
 	assert_true(commit(l));
 	faketxn_begin(l->f, h, l->mode);
 }

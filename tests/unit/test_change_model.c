@@ -438,8 +438,8 @@ static bool op_truncate(struct model *m)
 		return true;
 	}
 	check(!err && attr.size == size);
-	if (size < i->size)
-		memset(i->data + size, 0, size < 2048 ? 2048 - size : 0);
+	if (size < i->size && size < sizeof(i->data))
+		memset(i->data + size, 0, sizeof(i->data) - size);
 	i->size = size;
 	i->inlined = i->inlined && size;
 	return true;
