@@ -304,14 +304,6 @@ static int set_flags(struct age *a, const char *path, int add)
 	return ret;
 }
 
-/* Of a file with items of many names Linux would forget a property: age_subvol.c. */
-static bool forgets_property(struct age *a, const char *path)
-{
-	struct stat st;
-
-	return !age_ok(a, lstat(path, &st), path, 0, 0) || (S_ISREG(st.st_mode) && st.st_nlink > 7);
-}
-
 static void op_flags(struct age *a)
 {
 	static const int flags[] = { FS_NODUMP_FL, FS_NOATIME_FL, FS_SYNC_FL,	  FS_COMPR_FL,
@@ -321,9 +313,6 @@ static void op_flags(struct age *a)
 	struct age_node *n = freezes ? age_create_file(a) : age_pick(a, age_rnd(a, 2));
 	char buf[AGE_PATH_MAX];
 
-	/* chattr +c sets the property. */
-	if (n && flag == FS_COMPR_FL && forgets_property(a, age_path(n, buf)))
-		return;
 	if (n && !set_flags(a, age_path(n, buf), flag))
 		n->frozen = freezes;
 }
@@ -355,8 +344,6 @@ static void op_property(struct age *a)
 	if (!n || n->nocow)
 		return;
 	path = age_path(n, buf);
-	if (forgets_property(a, path))
-		return;
 	age_ok(a, setxattr(path, "btrfs.compression", value, strlen(value), 0), path, EINVAL, 0);
 }
 

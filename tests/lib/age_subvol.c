@@ -185,8 +185,6 @@ static void op_link_storm(struct age *a)
 		return;
 	dir = n->parent;
 	path = age_path(n, from);
-	/* Linux looks for properties in the eight items after the inode only, and forgets those of such a file. */
-	age_ok(a, removexattr(path, "btrfs.compression"), path, ENODATA, EOPNOTSUPP);
 	for (unsigned i = 0; i < 322; i++) {
 		int len = snprintf(name, sizeof(name), "link-%lu-", a->serial++);
 
