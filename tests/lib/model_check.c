@@ -110,7 +110,7 @@ static void put_text(char *out, size_t room, const uint8_t *data, size_t len)
 
 static bool same_data(struct model *m, const struct res *got, const struct want *want)
 {
-	char ours[100], theirs[100];
+	char ours[100] = "", theirs[100] = "";
 	size_t at = 0;
 
 	while (at < got->len && at < want->len &&
@@ -118,8 +118,11 @@ static bool same_data(struct model *m, const struct res *got, const struct want 
 		at++;
 	if (at == got->len && at == want->len)
 		return true;
-	put_text(theirs, sizeof(theirs), got->data + at, got->len - at);
-	put_text(ours, sizeof(ours), (const uint8_t *)want->data + at, want->len - at);
+	/* Either may be nowhere when it is empty. */
+	if (at < got->len)
+		put_text(theirs, sizeof(theirs), got->data + at, got->len - at);
+	if (at < want->len)
+		put_text(ours, sizeof(ours), (const uint8_t *)want->data + at, want->len - at);
 	return wrong(m, "data: %zu bytes, expected %zu, differs at %zu: \"%s\", expected \"%s\"",
 		     got->len, want->len, at, theirs, ours);
 }
