@@ -2,8 +2,8 @@
 /*
  * A filesystem that is open for changes: what api/ keeps for it, and what comes before each change.
  *
- * A subvolume's orphans, left by a crash, are removed before its first change: until then nothing
- * of this session can be among them.
+ * A subvolume's orphans, left by a crash, are removed before its first change: until then none that
+ * was made since the opening can be among them.
  */
 #include "engine/api/api_priv.h"
 
@@ -169,7 +169,7 @@ static int make_ready(struct eng_fs *efs, const struct root *root)
 		err = file_orphans(&efs->fs, root);
 		/*
 		 * A full filesystem must be one where something can be deleted. The rest waits for the next
-		 * opening: by then this session's own orphans, which may be open, are no longer among them.
+		 * opening: from the first change on there may be younger ones, which somebody has open.
 		 */
 		if (err == -ENOSPC)
 			err = 0;
