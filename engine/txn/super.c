@@ -31,6 +31,13 @@ void super_open(struct txn_mgr *mgr)
 			mgr->backup_next = (i + 1) % BTRFS_NUM_BACKUP_ROOTS;
 }
 
+static void note_root(const struct bt_root *root, le64 *bytenr, le64 *generation, uint8_t *level)
+{
+	*bytenr = le64_make(root->bytenr);
+	*generation = le64_make(root->generation);
+	*level = root->level;
+}
+
 static void fill_backup(struct txn_mgr *mgr, const struct btrfs_super_block *sb,
 			struct btrfs_root_backup *b)
 {
@@ -40,28 +47,16 @@ static void fill_backup(struct txn_mgr *mgr, const struct btrfs_super_block *sb,
 	const struct root *top;
 
 	memset(b, 0, sizeof(*b));
-	b->tree_root = le64_make(tree.bytenr);
-	b->tree_root_gen = le64_make(tree.generation);
-	b->tree_root_level = tree.level;
-	b->chunk_root = le64_make(chunk.bytenr);
-	b->chunk_root_gen = le64_make(chunk.generation);
-	b->chunk_root_level = chunk.level;
-	b->extent_root = le64_make(extent.bytenr);
-	b->extent_root_gen = le64_make(extent.generation);
-	b->extent_root_level = extent.level;
-	b->dev_root = le64_make(dev.bytenr);
-	b->dev_root_gen = le64_make(dev.generation);
-	b->dev_root_level = dev.level;
-	b->csum_root = le64_make(csum.bytenr);
-	b->csum_root_gen = le64_make(csum.generation);
-	b->csum_root_level = csum.level;
+	note_root(&tree, &b->tree_root, &b->tree_root_gen, &b->tree_root_level);
+	note_root(&chunk, &b->chunk_root, &b->chunk_root_gen, &b->chunk_root_level);
+	note_root(&extent, &b->extent_root, &b->extent_root_gen, &b->extent_root_level);
+	note_root(&dev, &b->dev_root, &b->dev_root_gen, &b->dev_root_level);
+	note_root(&csum, &b->csum_root, &b->csum_root_gen, &b->csum_root_level);
 	/* In the table since the opening: no search. */
 	if (!root_get(mgr->fs, BTRFS_FS_TREE_OBJECTID, &top)) {
 		const struct bt_root fs_root = bt_tree_root(root_tree(top));
 
-		b->fs_root = le64_make(fs_root.bytenr);
-		b->fs_root_gen = le64_make(fs_root.generation);
-		b->fs_root_level = fs_root.level;
+		note_root(&fs_root, &b->fs_root, &b->fs_root_gen, &b->fs_root_level);
 	}
 	b->total_bytes = sb->total_bytes;
 	b->bytes_used = sb->bytes_used;
